@@ -124,7 +124,7 @@ const WORKERS: &[Row] = &[
     row("duplicate-2", Budget { duplicates: 1, ..TWO }),
     row("rescue", Budget { rescues: 2, ..ONE }),
     row("rescue-2", Budget { rescues: 1, ..TWO }),
-    Row { hasty_rescue: false, ..row("given-to-operators", Budget { rescues: 4, purges: 1, ..ONE }) },
+    Row { hasty_rescue: false, ..row("given-to-operators", Budget { rescues: 4, purges: 4, ..ONE }) },
     row("notification", Budget { notifications: 1, ..TWO }),
     row("expiry", Budget { expiries: 1, ..TWO }),
     row("closed-lane", Budget { closures: 2, ..TWO }),

@@ -1,4 +1,5 @@
 //! Everything that is tested across a boundary, in one binary.
 
 mod lifecycle_search;
+mod lifecycle_table;
 mod openssl;
