@@ -4,6 +4,19 @@
 //! A state is small and discrete; `translation` makes the real types of it. Time is abstract: a
 //! parked copy may come back at once, a lease may end at once, an effect may land late.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test tells how far it searched, and fails by panicking"
+)]
+#![expect(
+    clippy::fn_params_excessive_bools,
+    clippy::struct_excessive_bools,
+    clippy::too_many_arguments,
+    clippy::wildcard_enum_match_arm,
+    reason = "a searched state is flat, and a transition that cannot come about ends the test"
+)]
+
 pub(crate) mod bank;
 pub(crate) mod driver;
 pub(crate) mod outside;
@@ -115,6 +128,19 @@ const fn known(row: Row, known_breaks: &'static [&'static str]) -> Row {
     }
 }
 
+/// Every copy is purged, until the rescue task gives up.
+const OPERATORS: Row = Row {
+    hasty_rescue: false,
+    ..row(
+        "given-to-operators",
+        Budget {
+            rescues: 4,
+            purges: 4,
+            ..ONE
+        },
+    )
+};
+
 /// Faults of workers, broker and lease.
 #[rustfmt::skip]
 const WORKERS: &[Row] = &[
@@ -124,7 +150,7 @@ const WORKERS: &[Row] = &[
     row("duplicate-2", Budget { duplicates: 1, ..TWO }),
     row("rescue", Budget { rescues: 2, ..ONE }),
     row("rescue-2", Budget { rescues: 1, ..TWO }),
-    Row { hasty_rescue: false, ..row("given-to-operators", Budget { rescues: 4, purges: 4, ..ONE }) },
+    OPERATORS,
     row("notification", Budget { notifications: 1, ..TWO }),
     row("expiry", Budget { expiries: 1, ..TWO }),
     row("closed-lane", Budget { closures: 2, ..TWO }),
@@ -227,6 +253,7 @@ const MISTAKES: &[(Mistake, Row, &str)] = &[
     (Mistake::DropsTheNewestCopy, row("plain", ONE), "P2"),
     (Mistake::DefersBeforeItPublishes, row("plain", TWO), "P2"),
     (Mistake::AcksBeforeItAnnounces, row("plain", ONE), "P2"),
+    (Mistake::DropsWhatOperatorsReplay, OPERATORS, "P2"),
     (Mistake::TakesATimeoutForARefusal, row("plain", ONE), "P3"),
     (Mistake::BelievesARefusalAfterASend, slow(row("refused-slow", ONE)), "P3"),
     (Mistake::IgnoresDoubt, refusing(row("flush", FLUSH_2)), "P3"),

@@ -3,9 +3,19 @@
 //! `describe` turns a transition into words; everything else is data. Marks after a transition: `!` the entry remembers that something may have
 //! been sent, `+u` `unresolved` is announced with it.
 
+#![expect(
+    clippy::fn_params_excessive_bools,
+    clippy::panic,
+    clippy::struct_excessive_bools,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "tables are flat, and a test fails by panicking"
+)]
+
 pub(crate) mod cases;
 mod rules;
 mod verdicts;
+pub(crate) mod words;
 
 use hongbaod::domain::verdict::OperationStatus;
 use hongbaod::lifecycle::{Call, Lane};

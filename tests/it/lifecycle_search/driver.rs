@@ -46,6 +46,8 @@ pub(crate) enum Mistake {
     AcksBeforeItAnnounces,
     /// The deferred entry is written before its copy is published.
     DefersBeforeItPublishes,
+    /// A dead letter without its ticket is dropped as old.
+    DropsWhatOperatorsReplay,
     /// A request is sent although the lease is over.
     SendsWithoutALease,
 }
@@ -330,6 +332,13 @@ impl Scenario<'_> {
                     entry,
                     call: Call::Send,
                 }
+            }
+            Transition::Claim { .. }
+                if self.has(Mistake::DropsWhatOperatorsReplay)
+                    && copy.ticket.is_none()
+                    && matches!(world.ledger, Slot::Deferred { .. }) =>
+            {
+                Transition::Drop
             }
             told => told,
         }

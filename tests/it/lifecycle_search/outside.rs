@@ -76,10 +76,11 @@ impl Scenario<'_> {
     }
 
     fn operators(&self, world: &World, steps: &mut Vec<Step>) {
-        // The copy of a job that somebody holds is not purged here: what is settled but not yet
-        // announced is found by nobody but a copy.
+        // What somebody holds, and what an operator has just replayed, is not purged here: what is
+        // settled but not announced, and what was given to operators, only a copy brings back.
         let idle = world.workers.iter().all(Option::is_none) && world.ledger.is_unsettled();
-        if world.budget.purges > 0 && !world.copies.is_empty() && idle {
+        let fresh = world.copies.iter().all(|copy| !copy.redelivered);
+        if world.budget.purges > 0 && !world.copies.is_empty() && idle && fresh {
             always(
                 steps,
                 "SOMEBODY PURGES THE QUEUES".to_owned(),

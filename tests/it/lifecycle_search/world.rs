@@ -1,6 +1,8 @@
 //! The world around one job number, small enough to be searched: message copies, two workers, the
 //! ledger's entry, Alipay's bank, what was published, and how many faults may still happen.
 
+use hongbaod::lifecycle::rescue::RESCUES_MAX;
+
 /// One of the two jobs that may bear the number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum JobName {
@@ -326,7 +328,10 @@ impl World {
             .chain(&self.dead)
             .any(|copy| copy.job == job);
         let held = self.held().any(|held| held == job);
-        let remembered = self.ledger.is_unsettled() && self.ledger.job() == Some(job);
+        // What was given to operators is left alone by the rescue task.
+        let given_up = matches!(self.ledger, Slot::Deferred { known, .. }
+            if u32::from(known.rescues) > RESCUES_MAX);
+        let remembered = self.ledger.is_unsettled() && self.ledger.job() == Some(job) && !given_up;
         let notified = self.notifier.is_some_and(|slot| slot.job() == Some(job));
         !(announced || queued || held || remembered || notified)
     }

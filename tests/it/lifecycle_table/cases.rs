@@ -9,7 +9,7 @@ use hongbaod::domain::entry::{
 use hongbaod::domain::ident::{AppName, Caption, MerchantNo, UserId};
 use hongbaod::domain::job::{Extras, Fingerprint, Labels, MoneyJob, MoneyRequest, OrderRef, Payee};
 use hongbaod::domain::money::Fen;
-use hongbaod::domain::outcome::{Failure, Outcome, Rejection, Resolution};
+use hongbaod::domain::outcome::{Failure, Outcome, Resolution};
 use hongbaod::domain::time::UnixMillis;
 use hongbaod::domain::verdict::{
     Blockage, Doubt, Finding, NotExecuted, Operation, OperationStatus, OperationType, Proof,
@@ -18,8 +18,10 @@ use hongbaod::domain::verdict::{
 use hongbaod::lifecycle::retry::RetryPolicy;
 use hongbaod::lifecycle::{
     Answer, Answered, Arrival, Call, Context, Delivered, Event, Lane, Learnt, LeaseLife, Memory,
-    Policy, Transition, Unresolved, Vacate, step,
+    Policy, Transition, step,
 };
+
+use crate::lifecycle_table::words::describe;
 
 /// The instant of every event.
 pub(crate) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
@@ -507,61 +509,5 @@ pub(crate) fn operation(amount: u64, status: OperationStatus) -> Operation {
         payer_user_id: None,
         payee_user_id: UserId::new("2088000000000001").ok(),
         gmt_trans: None,
-    }
-}
-
-fn danger(pending: &Pending) -> &'static str {
-    if pending.maybe_sent { "!" } else { "" }
-}
-
-const fn word(call: Call) -> &'static str {
-    match call {
-        Call::Send => "send",
-        Call::Query => "query",
-        Call::QueryOnce => "query once",
-    }
-}
-
-fn result(outcome: &Outcome) -> &'static str {
-    match &outcome.resolution {
-        Resolution::Succeeded { .. } => "succeeded",
-        Resolution::Failed(Failure::Refused(_)) => "failed",
-        Resolution::Failed(Failure::Closed) => "closed",
-        Resolution::Rejected(Rejection::Expired) => "expired",
-    }
-}
-
-fn describe(told: &Transition) -> String {
-    match told {
-        Transition::Claim { entry, call } => {
-            let danger = danger(&entry.pending);
-            format!("claim {}{danger}, {}", entry.attempt, word(*call))
-        }
-        Transition::Call { held, call } => format!("{}{}", word(*call), danger(&held.pending)),
-        Transition::Settle(outcome) => format!("settle {}", result(outcome)),
-        Transition::Announce(outcome) => format!("tell {}", result(outcome)),
-        Transition::Defer(deferral) => {
-            let unresolved = match deferral.unresolved {
-                Unresolved::Announce => "+u",
-                Unresolved::Quiet => "",
-            };
-            let entry = &deferral.entry;
-            let danger = danger(&entry.pending);
-            let reason = deferral.reason.as_str();
-            format!("defer {}{danger} {reason}{unresolved}", entry.ticket.0)
-        }
-        Transition::Park => "park".to_owned(),
-        Transition::Drop => "drop".to_owned(),
-        Transition::Conflict(Vacate::KeepEntry) => "conflict".to_owned(),
-        Transition::Conflict(Vacate::RemoveEntry) => "conflict, remove".to_owned(),
-        Transition::StartOver => "start over".to_owned(),
-        Transition::Contradict { outcome, .. } => format!("contradict {}", result(outcome)),
-        Transition::Rescue(entry) => {
-            format!("rescue {}{}", entry.ticket.0, danger(&entry.pending))
-        }
-        Transition::GiveToOperators(entry) => {
-            format!("bury {}{}", entry.ticket.0, danger(&entry.pending))
-        }
-        Transition::Refuse(why) => format!("{why:?}"),
     }
 }
