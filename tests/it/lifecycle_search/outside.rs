@@ -92,7 +92,10 @@ impl Scenario<'_> {
             );
         }
         for (at, copy) in world.dead.iter().enumerate() {
-            for ticket in [copy.ticket, None] {
+            // A dead letter keeps its ticket. One that lost it is safe only once the rescue task
+            // has written that the job was given to operators.
+            let stripped = world.rescuer.is_none().then_some(None);
+            for ticket in [Some(copy.ticket), stripped].into_iter().flatten() {
                 push(steps, "an operator replays a dead letter", world, |world| {
                     world.dead.remove(at);
                     world.add_copy(Copy {
