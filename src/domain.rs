@@ -1,1 +1,22 @@
-//! (to come)
+//! The nouns of the product, in the order in which one meets them.
+//!
+//! - [`money`]: [`Fen`](money::Fen), an amount
+//! - [`time`]: [`UnixMillis`](time::UnixMillis), an instant of the wall clock
+//! - [`ident`]: the numbers and names that Alipay, producers and operators give to things
+//! - [`job`]: what a producer asks
+//! - [`draft`]: how a job is made from fields, with every mistake named
+//! - [`verdict`]: what one call to Alipay told us
+//! - [`outcome`]: the final fact of a job, and everything else we tell the world
+//! - [`entry`]: what the ledger remembers of a job
+//!
+//! Nothing here does I/O, reads a clock, draws a random number or knows a wire format.
+#![deny(clippy::arithmetic_side_effects)]
+
+pub mod draft;
+pub mod entry;
+pub mod ident;
+pub mod job;
+pub mod money;
+pub mod outcome;
+pub mod time;
+pub mod verdict;

@@ -1,1 +1,9 @@
-//! (to come)
+//! The needs: what the worker asks of the outside, in the domain's words.
+//!
+//! Each trait says in its docs what an implementation promises; the contract suites under
+//! `tests/it` hold every implementation to it. No driver's type appears in a signature.
+
+pub mod broker;
+pub mod clock;
+pub mod gateway;
+pub mod ledger;

@@ -1,0 +1,395 @@
+//! What an answer of Alipay means for a job.
+
+use std::time::Duration;
+
+use crate::domain::entry::{Absence, Deferred, Entry, InFlight, Pending, Ticket};
+use crate::domain::ident::AlipayNo;
+use crate::domain::job::{MoneyJob, MoneyRequest};
+use crate::domain::outcome::{Failure, Outcome, Resolution};
+use crate::domain::verdict::{
+    Blockage, Finding, Operation, OperationStatus, Proof, Receipt, Refusal, Verdict,
+};
+use crate::lifecycle::absence::{self, Missing};
+use crate::lifecycle::comparison;
+use crate::lifecycle::{
+    Answer, Answered, Call, Context, DeferReason, Deferral, Learnt, LeaseLife, NotApplicable,
+    Transition, Unresolved, Vacate,
+};
+
+/// Decides what an answer means, against what the ledger holds now (rules 4, 6 to 10, 12).
+pub(super) fn judge(
+    state: Option<&Entry>,
+    answered: &Answered<'_>,
+    context: &Context<'_>,
+) -> Transition {
+    match state {
+        // Rule 5: an entry that vanished under its living holder is written again.
+        None => judge_own(answered, context),
+        Some(Entry::InFlight(entry)) if entry.lease.token == answered.held.lease.token => {
+            judge_own(answered, context)
+        }
+        Some(Entry::Settled(outcome))
+            if outcome.fingerprint == answered.held.pending.fingerprint =>
+        {
+            against_settled(outcome, evidence(answered))
+        }
+        Some(entry) => judge_late(entry, answered, context),
+    }
+}
+
+/// What an answer proves, whoever holds the job by now.
+enum Evidence {
+    Success(Receipt),
+    Closed,
+    OtherContent,
+    Nothing,
+}
+
+fn evidence(answered: &Answered<'_>) -> Evidence {
+    match answered.answer {
+        Answer::Sent(Verdict::Succeeded(receipt)) => Evidence::Success(receipt.clone()),
+        Answer::Sent(_) => Evidence::Nothing,
+        Answer::Queried(Finding::Found(operation)) => {
+            evidence_of(&answered.held.pending.job, operation)
+        }
+        Answer::Queried(_) => Evidence::Nothing,
+    }
+}
+
+fn evidence_of(job: &MoneyJob, operation: &Operation) -> Evidence {
+    if !comparison::is_same(job, operation) {
+        return Evidence::OtherContent;
+    }
+    match operation.status {
+        OperationStatus::Success => Evidence::Success(receipt_of(operation)),
+        OperationStatus::Closed => Evidence::Closed,
+        OperationStatus::Init => Evidence::Nothing,
+    }
+}
+
+fn receipt_of(operation: &Operation) -> Receipt {
+    Receipt {
+        auth_no: operation.auth_no.clone(),
+        operation_id: operation.operation_id.clone(),
+        gmt_trans: operation.gmt_trans.clone(),
+    }
+}
+
+/// Rule 9: an outcome once settled never changes; what speaks against it is said.
+fn against_settled(outcome: &Outcome, evidence: Evidence) -> Transition {
+    let contradict = |evidence| Transition::Contradict {
+        outcome: Box::new(outcome.clone()),
+        evidence,
+    };
+    match (evidence, outcome.resolution.is_success()) {
+        (Evidence::Success(_), false) => contradict("alipay reports the operation as succeeded"),
+        (Evidence::Closed, true) => contradict("alipay reports the operation as closed"),
+        (Evidence::OtherContent, true) => {
+            contradict("alipay reports the number with other content")
+        }
+        _ => Transition::Announce(Box::new(outcome.clone())),
+    }
+}
+
+/// Rule 8: over somebody else's unsettled entry only a success is a word.
+fn judge_late(entry: &Entry, answered: &Answered<'_>, context: &Context<'_>) -> Transition {
+    let held = answered.held;
+    if entry.fingerprint() != held.pending.fingerprint {
+        return Transition::StartOver;
+    }
+    match evidence(answered) {
+        Evidence::Success(receipt) => settle_success(held, &receipt, context),
+        Evidence::OtherContent => Transition::Conflict(Vacate::KeepEntry),
+        Evidence::Closed | Evidence::Nothing => Transition::StartOver,
+    }
+}
+
+fn judge_own(answered: &Answered<'_>, context: &Context<'_>) -> Transition {
+    let mut held = answered.held.clone();
+    held.pending.attempts = held.pending.attempts.saturating_add(1);
+    held.pending.rescues = 0;
+    match answered.answer {
+        Answer::Sent(verdict) => judge_sent(held, verdict, answered, context),
+        Answer::Queried(finding) => judge_queried(held, finding, answered, context),
+    }
+}
+
+fn judge_sent(
+    mut held: InFlight,
+    verdict: &Verdict,
+    answered: &Answered<'_>,
+    context: &Context<'_>,
+) -> Transition {
+    match verdict {
+        Verdict::Succeeded(receipt) => settle_success(&held, receipt, context),
+        Verdict::Refused(refusal) if held.pending.maybe_sent => {
+            refused_after_send(held, refusal, context)
+        }
+        Verdict::Refused(refusal) => settle_negative(
+            &held,
+            Failure::Refused(refusal.clone()),
+            answered.lease,
+            context,
+        ),
+        Verdict::RefusedUnconfirmed(refusal) if held.pending.maybe_sent => {
+            refused_after_send(held, refusal, context)
+        }
+        Verdict::RefusedUnconfirmed(refusal) => {
+            held.pending.refusal = Some(refusal.clone());
+            Transition::Call {
+                held: Box::new(held),
+                call: Call::QueryOnce,
+            }
+        }
+        Verdict::AlreadyUsed => {
+            held.pending.number_used = true;
+            Transition::Call {
+                held: Box::new(held),
+                call: Call::Query,
+            }
+        }
+        Verdict::InProgress => defer_sent(held, DeferReason::InProgress, context),
+        Verdict::Unknown(_) => defer_sent(held, DeferReason::Unknown, context),
+        // Rule 4: what earlier attempts may have done is not cleared by this one.
+        Verdict::NotExecuted(_) => defer(held, DeferReason::NotExecuted, context),
+        Verdict::Blocked(Blockage {
+            proof: Proof::Signed,
+            ..
+        }) => defer(held, DeferReason::Blocked, context),
+        Verdict::Blocked(Blockage {
+            proof: Proof::Unsigned,
+            ..
+        }) => defer_sent(held, DeferReason::Blocked, context),
+    }
+}
+
+/// The whole absence confirmation is gathered anew after a refusal that follows a possible send.
+fn refused_after_send(mut held: InFlight, refusal: &Refusal, context: &Context<'_>) -> Transition {
+    held.pending.refusal = Some(refusal.clone());
+    defer_sent(held, DeferReason::RefusalUnconfirmed, context)
+}
+
+/// Defers after a call that may have reached Alipay: the absence is gathered anew.
+fn defer_sent(mut held: InFlight, reason: DeferReason, context: &Context<'_>) -> Transition {
+    held.pending.maybe_sent = true;
+    held.pending.absence = Absence::default();
+    defer(held, reason, context)
+}
+
+fn judge_queried(
+    mut held: InFlight,
+    finding: &Finding,
+    answered: &Answered<'_>,
+    context: &Context<'_>,
+) -> Transition {
+    // A query is only asked when something may have been sent.
+    held.pending.maybe_sent = true;
+    match finding {
+        Finding::Found(operation) => match evidence_of(&held.pending.job, operation) {
+            Evidence::Success(receipt) => settle_success(&held, &receipt, context),
+            Evidence::Closed => settle_negative(&held, Failure::Closed, answered.lease, context),
+            Evidence::OtherContent => Transition::Conflict(Vacate::RemoveEntry),
+            Evidence::Nothing => defer_sent(held, DeferReason::InProgress, context),
+        },
+        Finding::NotFound => {
+            held.pending.absence = absence::one_more(held.pending.absence, context.now);
+            judge_not_found(held, answered, context)
+        }
+        Finding::Unknown(_) => defer(held, DeferReason::Unknown, context),
+        Finding::NotExecuted(_) => defer(held, DeferReason::NotExecuted, context),
+        Finding::Blocked(_) => defer(held, DeferReason::Blocked, context),
+    }
+}
+
+fn judge_not_found(
+    mut held: InFlight,
+    answered: &Answered<'_>,
+    context: &Context<'_>,
+) -> Transition {
+    // Once is enough when nothing but the lack of an entry speaks for an earlier send, and for a
+    // refusal that was the answer to the only attempt there ever was.
+    let confirmed = answered.call == Call::QueryOnce
+        || absence::missing(held.pending.absence, context.now, context.policy) == Missing::Nothing;
+    if let Some(refusal) = held.pending.refusal.clone() {
+        return if confirmed {
+            settle_negative(&held, Failure::Refused(refusal), answered.lease, context)
+        } else {
+            defer(held, DeferReason::RefusalUnconfirmed, context)
+        };
+    }
+    if held.pending.number_used {
+        held.pending.absence = Absence::default();
+        return defer(held, DeferReason::NumberUsed, context);
+    }
+    if !confirmed {
+        return defer(held, DeferReason::NotFound, context);
+    }
+    // Rule 10: a resend is byte-equal, or it is not sent.
+    if held
+        .pending
+        .digest
+        .is_some_and(|first| first != answered.digest)
+    {
+        held.pending.absence = Absence::default();
+        return defer(held, DeferReason::DigestDiffers, context);
+    }
+    Transition::Call {
+        held: Box::new(held),
+        call: Call::Send,
+    }
+}
+
+fn defer(mut held: InFlight, reason: DeferReason, context: &Context<'_>) -> Transition {
+    let policy = context.policy;
+    let ticket = Ticket(held.attempt.saturating_add(1));
+    let delay = match reason {
+        DeferReason::NotExecuted | DeferReason::Blocked | DeferReason::LaneClosed => policy
+            .retry
+            .delay_unsent(held.attempt, context.jitter_permille),
+        DeferReason::NotFound | DeferReason::RefusalUnconfirmed => {
+            let backoff = inconclusive(&mut held.pending, context);
+            absence::wait(held.pending.absence, context.now, policy, backoff)
+        }
+        DeferReason::InProgress
+        | DeferReason::Unknown
+        | DeferReason::NumberUsed
+        | DeferReason::DigestDiffers => inconclusive(&mut held.pending, context),
+    };
+    let unresolved = unresolved(&mut held.pending, context);
+    Transition::Defer(Box::new(Deferral {
+        entry: Deferred {
+            ticket,
+            due_at: context.now.plus(delay),
+            pending: held.pending,
+        },
+        delay,
+        reason,
+        unresolved,
+    }))
+}
+
+/// Counts one more answer without a final word, and says how long to wait after it.
+fn inconclusive(pending: &mut Pending, context: &Context<'_>) -> Duration {
+    pending.inconclusive = pending.inconclusive.saturating_add(1);
+    context
+        .policy
+        .retry
+        .delay(pending.inconclusive, context.jitter_permille)
+}
+
+/// Rule 12: said once for a job that may have been sent and of which nobody knows the end.
+fn unresolved(pending: &mut Pending, context: &Context<'_>) -> Unresolved {
+    let due = pending.first_seen_at.plus(context.policy.unresolved_after) <= context.now;
+    if due && pending.maybe_sent && !pending.unresolved_announced {
+        pending.unresolved_announced = true;
+        Unresolved::Announce
+    } else {
+        Unresolved::Quiet
+    }
+}
+
+fn settle_success(held: &InFlight, receipt: &Receipt, context: &Context<'_>) -> Transition {
+    Transition::Settle(Box::new(outcome(
+        &held.pending,
+        receipt.auth_no.clone(),
+        Resolution::of_receipt(receipt),
+        context,
+    )))
+}
+
+/// Rule 8: a negative word is spoken only while the own lease lives.
+fn settle_negative(
+    held: &InFlight,
+    failure: Failure,
+    lease: LeaseLife,
+    context: &Context<'_>,
+) -> Transition {
+    match lease {
+        LeaseLife::Over => Transition::StartOver,
+        LeaseLife::Alive => Transition::Settle(Box::new(outcome(
+            &held.pending,
+            None,
+            Resolution::Failed(failure),
+            context,
+        ))),
+    }
+}
+
+fn outcome(
+    pending: &Pending,
+    auth_no: Option<AlipayNo>,
+    resolution: Resolution,
+    context: &Context<'_>,
+) -> Outcome {
+    let job = &pending.job;
+    Outcome {
+        kind: job.kind(),
+        fingerprint: pending.fingerprint,
+        out_order_no: job.out_order_no().cloned(),
+        auth_no: auth_no.or_else(|| asked_auth_no(job)),
+        amount: job.amount(),
+        resolution,
+        attempts: pending.attempts,
+        settled_at: context.now,
+        labels: job.labels.clone(),
+    }
+}
+
+/// The `auth_no` that the job itself names: a refund's pay order.
+pub(super) fn asked_auth_no(job: &MoneyJob) -> Option<AlipayNo> {
+    match &job.request {
+        MoneyRequest::Refund { auth_no, .. } => Some(auth_no.clone()),
+        MoneyRequest::Disburse { .. } | MoneyRequest::Pay { .. } => None,
+    }
+}
+
+/// Rule 16: what a query job or a notification tells about an unsettled job settles it.
+///
+/// Only a success does: nobody else's lease gives the right to a negative word.
+pub(super) fn learn(
+    state: Option<&Entry>,
+    learnt: &Learnt<'_>,
+    context: &Context<'_>,
+) -> Transition {
+    let pending = match state {
+        None => return Transition::Refuse(NotApplicable::NoEntry),
+        Some(Entry::Settled(outcome)) => return learn_settled(outcome, learnt.operation),
+        Some(Entry::InFlight(entry)) => &entry.pending,
+        Some(Entry::Deferred(entry)) => &entry.pending,
+    };
+    match evidence_of(&pending.job, learnt.operation) {
+        Evidence::Success(receipt) => {
+            let resolution = Resolution::of_receipt(&receipt);
+            Transition::Settle(Box::new(outcome(
+                pending,
+                receipt.auth_no,
+                resolution,
+                context,
+            )))
+        }
+        Evidence::Closed | Evidence::OtherContent | Evidence::Nothing => {
+            Transition::Refuse(NotApplicable::NotEvidence)
+        }
+    }
+}
+
+/// A settled entry has dropped its job, so only what its facts show can be compared.
+fn learn_settled(outcome: &Outcome, operation: &Operation) -> Transition {
+    let same_amount = operation
+        .amount
+        .is_none_or(|amount| amount == outcome.amount);
+    let same_order = match (&operation.out_order_no, &outcome.out_order_no) {
+        (Some(found), Some(asked)) => found == asked,
+        _ => true,
+    };
+    let evidence = match operation.status {
+        _ if !same_amount || !same_order => return Transition::Refuse(NotApplicable::NotEvidence),
+        OperationStatus::Success => Evidence::Success(receipt_of(operation)),
+        OperationStatus::Closed => Evidence::Closed,
+        OperationStatus::Init => Evidence::Nothing,
+    };
+    match against_settled(outcome, evidence) {
+        Transition::Announce(_) => Transition::Refuse(NotApplicable::AlreadySettled),
+        other => other,
+    }
+}

@@ -1,0 +1,200 @@
+//! How long to wait before the next call: the one place that uses the `backoff` crate.
+
+use std::time::Duration;
+
+use backoff::ExponentialBackoff;
+use backoff::backoff::Backoff as _;
+
+/// After the doubling, so many waits of [`RetryPolicy::HOURLY`] follow; then [`RetryPolicy::DAILY`].
+const HOURLY_WAITS: u32 = 24;
+
+/// How waits grow. Made by [`RetryPolicy::new`], which checks the numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    delay_min: Duration,
+    delay_max: Duration,
+    multiplier_permille: u32,
+}
+
+/// Why numbers make no policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RetryPolicyError {
+    /// The least delay is zero or above the greatest.
+    #[error("the least delay must be above zero and not above the greatest")]
+    Delays,
+    /// The multiplier does not make waits grow, or makes them jump.
+    #[error("the multiplier must be above 1 and at most 10")]
+    Multiplier,
+}
+
+impl RetryPolicy {
+    /// The wait once the doubling has reached its end.
+    pub const HOURLY: Duration = Duration::from_secs(60 * 60);
+    /// The wait after a day of hourly waits.
+    pub const DAILY: Duration = Duration::from_secs(24 * 60 * 60);
+    /// The longest wait of a job of which certainly nothing was sent: it has no reason to stay
+    /// away once the lane is open again.
+    pub const UNSENT_MAX: Duration = Duration::from_secs(30);
+
+    /// Makes a policy; `multiplier_permille` is 1001 to 10000 (2000 doubles).
+    ///
+    /// # Errors
+    ///
+    /// [`RetryPolicyError`] when a number is out of range.
+    pub fn new(
+        delay_min: Duration,
+        delay_max: Duration,
+        multiplier_permille: u32,
+    ) -> Result<Self, RetryPolicyError> {
+        if delay_min.is_zero() || delay_min > delay_max {
+            return Err(RetryPolicyError::Delays);
+        }
+        if !(1001..=10_000).contains(&multiplier_permille) {
+            return Err(RetryPolicyError::Multiplier);
+        }
+        Ok(Self {
+            delay_min,
+            delay_max,
+            multiplier_permille,
+        })
+    }
+
+    /// How long to wait after inconclusive answer number `inconclusive` (1-based).
+    ///
+    /// The wait grows from the least delay up to the greatest, then is an hour for a day, then a
+    /// day for ever: an unknown payment is followed to its end. `jitter_permille` (0 to 1000,
+    /// drawn by the caller) is the share of half the wait that is taken off, so that jobs which
+    /// failed together come back apart. The result is never above the greatest delay of its
+    /// stretch and never below half of the least.
+    #[must_use]
+    pub fn delay(&self, inconclusive: u32, jitter_permille: u16) -> Duration {
+        let growing = self.growing_waits();
+        let base = if inconclusive <= growing {
+            self.grown(inconclusive)
+        } else if inconclusive <= growing.saturating_add(HOURLY_WAITS) {
+            Self::HOURLY.max(self.delay_max)
+        } else {
+            Self::DAILY
+        };
+        let off = (base / 2).saturating_mul(u32::from(jitter_permille.min(1000))) / 1000;
+        base.saturating_sub(off)
+    }
+
+    /// As [`RetryPolicy::delay`], for a job of which certainly nothing was sent.
+    #[must_use]
+    pub fn delay_unsent(&self, inconclusive: u32, jitter_permille: u16) -> Duration {
+        self.delay(inconclusive, jitter_permille)
+            .min(Self::UNSENT_MAX)
+    }
+
+    /// How many waits it takes to grow to the greatest delay, that one included.
+    fn growing_waits(&self) -> u32 {
+        (1..=u32::MAX)
+            .find(|wait| self.grown(*wait) >= self.delay_max)
+            .unwrap_or(u32::MAX)
+    }
+
+    /// The wait number `wait` of the growing stretch, through the `backoff` crate without its own
+    /// randomness and without its own give-up time.
+    #[expect(
+        clippy::float_arithmetic,
+        clippy::as_conversions,
+        reason = "the crate wants its multiplier as a float; no money is in it"
+    )]
+    fn grown(&self, wait: u32) -> Duration {
+        let multiplier = f64::from(self.multiplier_permille) / 1000.0;
+        let mut current = self.delay_min;
+        let mut generator = ExponentialBackoff {
+            current_interval: current,
+            initial_interval: self.delay_min,
+            randomization_factor: 0.0,
+            multiplier,
+            max_interval: self.delay_max,
+            max_elapsed_time: None,
+            ..ExponentialBackoff::default()
+        };
+        for _ in 0..wait.max(1) {
+            let Some(next) = generator.next_backoff() else {
+                break;
+            };
+            current = next;
+            if current >= self.delay_max {
+                break;
+            }
+        }
+        // The crate's cap can be passed by its rounding; clamp after it.
+        current.clamp(self.delay_min, self.delay_max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RetryPolicy, RetryPolicyError};
+    use std::time::Duration;
+
+    fn policy() -> RetryPolicy {
+        RetryPolicy::new(Duration::from_millis(500), Duration::from_secs(1020), 2000).unwrap()
+    }
+
+    #[test]
+    fn waits_double_then_are_hourly_then_daily() {
+        let hour = 3_600_000;
+        for (inconclusive, expected_ms) in [
+            (1, 500),
+            (2, 1000),
+            (3, 2000),
+            (11, 512_000),
+            (12, 1_020_000),
+            (13, hour),
+            (36, hour),
+            (37, 24 * hour),
+            (u32::MAX, 24 * hour),
+        ] {
+            assert_eq!(
+                policy().delay(inconclusive, 0),
+                Duration::from_millis(expected_ms),
+                "{inconclusive}"
+            );
+        }
+    }
+
+    #[test]
+    fn jitter_takes_off_at_most_half_and_never_adds() {
+        for inconclusive in 1..60 {
+            let whole = policy().delay(inconclusive, 0);
+            for jitter in [0, 1, 500, 999, 1000, u16::MAX] {
+                let delay = policy().delay(inconclusive, jitter);
+                assert!(
+                    delay <= whole && delay >= whole / 2,
+                    "{inconclusive} {jitter} {delay:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_unsent_job_never_stays_away_long() {
+        assert_eq!(policy().delay_unsent(50, 0), RetryPolicy::UNSENT_MAX);
+    }
+
+    #[test]
+    fn numbers_that_make_no_policy_are_refused() {
+        let second = Duration::from_secs(1);
+        assert_eq!(
+            RetryPolicy::new(Duration::ZERO, second, 2000),
+            Err(RetryPolicyError::Delays)
+        );
+        assert_eq!(
+            RetryPolicy::new(second * 2, second, 2000),
+            Err(RetryPolicyError::Delays)
+        );
+        assert_eq!(
+            RetryPolicy::new(second, second, 1000),
+            Err(RetryPolicyError::Multiplier)
+        );
+        assert_eq!(
+            RetryPolicy::new(second, second, 10_001),
+            Err(RetryPolicyError::Multiplier)
+        );
+    }
+}

@@ -1,0 +1,59 @@
+//! What the worker needs of Alipay.
+
+use async_trait::async_trait;
+
+use crate::domain::entry::RequestDigest;
+use crate::domain::ident::AppName;
+use crate::domain::job::{MoneyJob, QueryTarget};
+use crate::domain::verdict::{Finding, Verdict};
+
+/// Calls Alipay for any configured app.
+///
+/// No call fails: whatever goes wrong on the way is a verdict. Nothing is retried inside.
+#[async_trait]
+pub trait Gateway: Send + Sync {
+    /// The apps that are configured.
+    fn apps(&self) -> Vec<AppName>;
+
+    /// Makes the request's `biz_content`: the same bytes for the same job, in every process of
+    /// this version and configuration. `None` when the job's app is not configured.
+    fn prepare(&self, job: &MoneyJob) -> Option<Prepared>;
+
+    /// Sends `prepared`; it may move money.
+    async fn send(&self, app: &AppName, prepared: &Prepared) -> Verdict;
+
+    /// Reads what became of an operation.
+    async fn query(&self, app: &AppName, target: &QueryTarget) -> Finding;
+}
+
+/// A request that is ready to be signed and sent, as often as need be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// Alipay's name of the method, such as `alipay.fund.coupon.order.disburse`.
+    pub method: &'static str,
+    /// The request's content, byte-equal on every resend.
+    pub biz_content: BizContent,
+    /// Of `biz_content`.
+    pub digest: RequestDigest,
+    /// What a successful answer must be about.
+    pub expected: Expected,
+}
+
+/// The content of a request; `Debug` redacts it, for it names people.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BizContent(pub String);
+
+impl std::fmt::Debug for BizContent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "BizContent({} bytes)", self.0.len())
+    }
+}
+
+/// What a successful answer must be about, where it says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// The operation's number.
+    pub out_request_no: crate::domain::ident::MerchantNo,
+    /// How much.
+    pub amount: crate::domain::money::Fen,
+}
