@@ -1,1 +1,4 @@
-//! (to come)
+//! The translations: each file speaks with one outside party in its own terms.
+
+pub mod memory_broker;
+pub mod rabbitmq;
