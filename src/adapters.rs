@@ -1,4 +1,5 @@
-//! The translations: each file speaks with one outside party in its own terms.
+//! The translations between the ports and the outside world. Lists the adapters; nothing else.
 
+pub mod alipay;
 pub mod memory_broker;
 pub mod rabbitmq;
