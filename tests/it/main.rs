@@ -10,5 +10,6 @@
 
 mod house;
 mod layers;
+mod openssl;
 mod servers;
 mod tree;
