@@ -1,0 +1,246 @@
+//! The configuration: read once at start, from a TOML file and the environment.
+//!
+//! The file is flattened to dotted keys (`document`), the environment is laid over it, each
+//! table reads its own values (`reader`), and what lies between tables is checked last. Every
+//! mistake is gathered on the way and all are reported together, each with its line, its key and
+//! what would be right. [`keys::KEYS`] lists every key; `config.example.toml` explains them, and
+//! a test holds the two together.
+//!
+//! Secrets stay in [`secrecy::SecretString`]: no value of a secret key is ever part of a message.
+//! The text of cryptographic keys is not parsed here; who parses it reports by
+//! [`Config::problem`].
+
+mod alipay;
+mod document;
+pub mod keys;
+mod payments;
+mod problem;
+mod process;
+mod reader;
+mod servers;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::app::config::document::{Document, VARIABLE_PREFIX};
+use crate::app::config::reader::{Findings, Reader};
+use crate::app::config::values::Fault;
+
+pub use crate::app::config::alipay::{AlipayAppConfig, AlipayCodes, AlipayConfig, SignType};
+pub use crate::app::config::payments::{LedgerConfig, PacingConfig, RetryConfig};
+pub use crate::app::config::problem::{ConfigProblem, Location, Locations, Problems};
+pub use crate::app::config::process::{
+    AdminConfig, LogConfig, LogFormat, LogLevel, ShutdownConfig,
+};
+pub use crate::app::config::servers::{Prefetch, RabbitmqConfig, RedisConfig, ServerUrl, Servers};
+pub use crate::app::config::values::format_duration;
+
+/// Largest configuration file, in bytes.
+const FILE_BYTES_MAX: u64 = 1_048_576;
+
+/// The whole configuration, one part per owner. The default is every default of the file, and no
+/// app.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// `[rabbitmq]`.
+    pub rabbitmq: RabbitmqConfig,
+    /// `[redis]`.
+    pub redis: RedisConfig,
+    /// `[ledger]`.
+    pub ledger: LedgerConfig,
+    /// `[alipay]`.
+    pub alipay: AlipayConfig,
+    /// `[retry]`.
+    pub retry: RetryConfig,
+    /// `[pacing]`.
+    pub pacing: PacingConfig,
+    /// `[admin]`.
+    pub admin: AdminConfig,
+    /// `[log]`.
+    pub log: LogConfig,
+    /// `[shutdown]`.
+    pub shutdown: ShutdownConfig,
+    /// Where each key was given.
+    pub locations: Locations,
+}
+
+impl Config {
+    /// Reads the file at `path`, if there is one to read, and lays `environment` over it. Paths
+    /// in the file start from the file's directory; without a file, from the working directory.
+    ///
+    /// # Errors
+    ///
+    /// Returns every mistake that was found; a file that cannot be read is one.
+    pub fn load(
+        path: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, Problems> {
+        let Some(path) = path else {
+            return Self::read(Document::without_file(), Path::new("."), environment);
+        };
+        match read_file(path) {
+            Ok(text) => Self::parse(&text, path, environment),
+            Err(fault) => Err(Problems::new(vec![ConfigProblem {
+                location: Location::in_file(path, None),
+                key: String::new(),
+                fault: fault.fault,
+                remedy: fault.remedy,
+            }])),
+        }
+    }
+
+    /// Reads the text of the configuration file `file` and lays `environment` over it. The path
+    /// names the file in messages, and paths in the text start from its directory; it is not
+    /// opened.
+    ///
+    /// # Errors
+    ///
+    /// Returns every mistake that was found. With errors of TOML syntax, what may only follow
+    /// from them is left out.
+    pub fn parse(
+        text: &str,
+        file: &Path,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, Problems> {
+        let directory = file.parent().filter(|parent| *parent != Path::new(""));
+        let directory = directory.unwrap_or_else(|| Path::new("."));
+        Self::read(Document::parse(text, file), directory, environment)
+    }
+
+    /// Returns the variables of this process's environment that are meant for [`Config::load`].
+    /// A byte that is not UTF-8 becomes U+FFFD, which `load` refuses.
+    pub fn environment() -> impl Iterator<Item = (String, String)> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the one place that reads the environment"
+        )]
+        let variables = std::env::vars_os();
+        variables.filter_map(|(name, value)| {
+            let name = name.into_string().ok()?;
+            let ours = name.starts_with(VARIABLE_PREFIX);
+            ours.then(|| (name, value.to_string_lossy().into_owned()))
+        })
+    }
+
+    /// Returns where a key was given, for example `alipay.apps.main.private_key`. A key that was
+    /// given as a file (`private_key_file`) is found by its plain name too. For a key that was
+    /// not given: where its table begins, else the file.
+    #[must_use]
+    pub fn locate(&self, key: &str) -> Location {
+        self.locations.locate(&self.given_key(key))
+    }
+
+    /// Builds the problem of a key's value that somebody else found, with the place where the
+    /// value was given. `fault` and `remedy` must not hold the value of a secret.
+    #[must_use]
+    pub fn problem(&self, key: &str, fault: String, remedy: String) -> ConfigProblem {
+        ConfigProblem {
+            location: self.locate(key),
+            key: self.given_key(key),
+            fault,
+            remedy,
+        }
+    }
+
+    /// Returns the key, or the key of its file if only that was given. Where both were, the
+    /// environment's is the one that counts.
+    fn given_key(&self, key: &str) -> String {
+        let file_key = format!("{key}_file");
+        let in_file = self.locations.get(&file_key);
+        let is_variable = matches!(in_file, Some(Location::Environment { .. }));
+        if is_variable || (in_file.is_some() && self.locations.get(key).is_none()) {
+            return file_key;
+        }
+        key.to_owned()
+    }
+
+    fn read(
+        mut document: Document,
+        directory: &Path,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, Problems> {
+        document.overlay(environment);
+        let mut reader = Reader::new(document, directory);
+        let config = Self::read_tables(&mut reader);
+        let Findings {
+            problems,
+            locations,
+            ..
+        } = reader.finish();
+        if problems.is_empty() {
+            return Ok(Self {
+                locations,
+                ..config
+            });
+        }
+        Err(Problems::new(problems))
+    }
+
+    fn read_tables(reader: &mut Reader) -> Self {
+        let config = Self {
+            rabbitmq: RabbitmqConfig::read(reader),
+            redis: RedisConfig::read(reader),
+            ledger: LedgerConfig::read(reader),
+            alipay: AlipayConfig::read(reader),
+            retry: RetryConfig::read(reader),
+            pacing: PacingConfig::read(reader),
+            admin: AdminConfig::read(reader),
+            log: LogConfig::read(reader),
+            shutdown: ShutdownConfig::read(reader),
+            locations: Locations::default(),
+        };
+        config.check_times(reader);
+        config
+    }
+
+    /// Checks the times that must fit each other across tables.
+    fn check_times(&self, reader: &mut Reader) {
+        let (lease, timeout) = (self.ledger.lease, self.alipay.timeout);
+        // The lease must outlast a call that starts just before it is renewed.
+        if lease.saturating_mul(3) < timeout.saturating_mul(4) {
+            let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+            let least = Duration::from_millis(timeout_ms.saturating_mul(4).div_ceil(3));
+            let [shown, whole, least] = [lease, timeout, least].map(format_duration);
+            let fault = format!("{shown} is less than 4/3 of alipay.timeout ({whole})");
+            let remedy = format!("write at least \"{least}\", or lower alipay.timeout");
+            reader.conflict(
+                ["ledger.lease", "alipay.timeout"],
+                Fault::new(fault, remedy),
+            );
+        }
+        let window = self.retry.absence_window;
+        // A late effect of a call can show until its lease is over.
+        if window < lease {
+            let [shown, least] = [window, lease].map(format_duration);
+            let fault = format!("{shown} is less than ledger.lease ({least})");
+            let remedy = format!("write at least \"{least}\", or lower ledger.lease");
+            let keys = ["retry.absence_window", "ledger.lease"];
+            reader.conflict(keys, Fault::new(fault, remedy));
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, Fault> {
+    let unreadable = |error: std::io::Error| {
+        let fault = format!("the file cannot be read: {error}");
+        Fault::new(
+            fault,
+            "name a readable file; config.example.toml is a start",
+        )
+    };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    // One byte over the limit tells a file that is too long from one that just fits.
+    let mut file = file.take(FILE_BYTES_MAX.saturating_add(1));
+    let length = file.read_to_end(&mut bytes).map_err(unreadable)?;
+    if u64::try_from(length).is_ok_and(|length| length > FILE_BYTES_MAX) {
+        let fault = format!("the file is over {FILE_BYTES_MAX} bytes");
+        return Err(Fault::new(fault, "name a configuration file"));
+    }
+    let text = String::from_utf8(bytes).ok();
+    text.ok_or_else(|| Fault::new("the file is not UTF-8", "save it as UTF-8 text"))
+}
