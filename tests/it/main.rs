@@ -8,6 +8,7 @@
     reason = "clippy lets tests panic, but not the functions that tests share"
 )]
 
+mod gateway;
 mod house;
 mod layers;
 mod openssl;
