@@ -11,6 +11,10 @@
 mod gateway;
 mod house;
 mod layers;
+mod ledger_contract;
+mod ledger_entries;
 mod openssl;
+mod redis_ledger;
+mod redis_server;
 mod servers;
 mod tree;
