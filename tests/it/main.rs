@@ -8,6 +8,7 @@
     reason = "clippy lets tests panic, but not the functions that tests share"
 )]
 
+mod broker_contract;
 mod gateway;
 mod house;
 mod layers;
