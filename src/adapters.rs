@@ -2,6 +2,8 @@
 
 pub mod alipay;
 pub mod clock;
+pub mod memory_broker;
 pub mod memory_ledger;
+pub mod rabbitmq;
 pub mod random;
 pub mod redis_ledger;

@@ -1,4 +1,6 @@
-//! Everything that is tested across a boundary, in one binary.
+//! The tests that cross a boundary: servers, files, processes, and the shape of the source itself.
+//!
+//! One binary, one module per topic. Those that need a server take its address from [`servers`].
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -6,9 +8,14 @@
     reason = "clippy lets tests panic, but not the functions that tests share"
 )]
 
+mod broker_contract;
+mod gateway;
+mod house;
+mod layers;
 mod ledger_contract;
 mod ledger_entries;
 mod openssl;
 mod redis_ledger;
 mod redis_server;
 mod servers;
+mod tree;
