@@ -21,3 +21,4 @@ mod redis_ledger;
 mod redis_server;
 mod servers;
 mod tree;
+mod worker;
