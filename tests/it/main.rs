@@ -1,3 +1,4 @@
 //! Everything that is tested across a boundary, in one binary.
 
 mod openssl;
+mod sandbox;
