@@ -19,6 +19,7 @@ mod metrics_doc;
 mod openssl;
 mod redis_ledger;
 mod redis_server;
+mod sandbox;
 mod servers;
 mod tree;
 mod worker;
