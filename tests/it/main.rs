@@ -15,6 +15,8 @@ mod house;
 mod layers;
 mod ledger_contract;
 mod ledger_entries;
+mod lifecycle_search;
+mod lifecycle_table;
 mod metrics_doc;
 mod openssl;
 mod redis_ledger;
