@@ -1,6 +1,14 @@
 //! Build the adapters from the configuration, start the worker and the servers, drain on stop.
 
+pub mod admin_server;
+pub mod alipay_setup;
+pub mod assembly;
 pub mod config;
+pub mod daemon;
 pub mod digest;
 pub mod job_body;
+pub mod logging;
+pub mod metrics;
 pub mod outcome_event;
+pub mod shutdown;
+pub mod worker;

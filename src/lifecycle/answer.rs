@@ -388,9 +388,9 @@ fn learn_settled(outcome: &Outcome, operation: &Operation) -> Transition {
         OperationStatus::Init => Evidence::Nothing,
     };
     let told = against_settled(outcome, evidence);
-    if matches!(told, Transition::Announce(_)) {
-        Transition::Refuse(NotApplicable::AlreadySettled)
-    } else {
+    if matches!(told, Transition::Contradict { .. }) {
         told
+    } else {
+        Transition::Refuse(NotApplicable::AlreadySettled)
     }
 }

@@ -1,5 +1,27 @@
-//! Everything that is tested across a boundary, in one binary.
+//! The tests that cross a boundary: servers, files, processes, and the shape of the source itself.
+//!
+//! One binary, one module per topic. Those that need a server take its address from [`servers`].
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy lets tests panic, but not the functions that tests share"
+)]
 
+mod admin_server;
+mod broker_contract;
+mod gateway;
+mod house;
+mod layers;
+mod ledger_contract;
+mod ledger_entries;
 mod lifecycle_search;
 mod lifecycle_table;
+mod metrics_doc;
 mod openssl;
+mod redis_ledger;
+mod redis_server;
+mod sandbox;
+mod servers;
+mod tree;
+mod worker;
