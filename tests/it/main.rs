@@ -1,3 +1,16 @@
-//! Everything that is tested across a boundary, in one binary.
+//! The tests that cross a boundary: servers, files, processes, and the shape of the source itself.
+//!
+//! One binary, one module per topic. Those that need a server take its address from [`servers`].
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy lets tests panic, but not the functions that tests share"
+)]
 
+mod cli;
+mod house;
+mod layers;
 mod openssl;
+mod servers;
+mod tree;

@@ -1,0 +1,102 @@
+//! The connection of a producer or an operator: never one that takes jobs.
+
+use secrecy::SecretString;
+
+use crate::adapters::rabbitmq::client::EventStream;
+use crate::adapters::rabbitmq::{ConnectError, RabbitmqOptions, TopologyError};
+use crate::app::config::{Config, Servers};
+
+pub use crate::adapters::rabbitmq::client::WatchedEvent;
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// `memory:` lives inside the daemon's own process.
+    #[error(
+        "{key} is \"memory:\", which lives inside the daemon alone; name a real server to reach it from another process"
+    )]
+    Embedded {
+        /// The key of the configuration.
+        key: &'static str,
+    },
+    /// The exchange is not there.
+    #[error("RabbitMQ has no exchange \"{name}\": start `hongbaod run` once, it declares everything")]
+    NotDeclared {
+        /// Its name.
+        name: String,
+    },
+    /// No connection.
+    #[error(transparent)]
+    Connect(ConnectError),
+}
+
+impl ClientError {
+    /// Whether waiting may help, as nobody answered.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Connect(ConnectError::Unreachable { .. }) => true,
+            Self::Connect(_) | Self::Embedded { .. } | Self::NotDeclared { .. } => false,
+        }
+    }
+
+    /// Whether it is the configuration that must be changed.
+    #[must_use]
+    pub fn is_config(&self) -> bool {
+        match self {
+            Self::Embedded { .. }
+            | Self::Connect(
+                ConnectError::NoAddress | ConnectError::Address { .. } | ConnectError::Name { .. },
+            ) => true,
+            Self::Connect(_) | Self::NotDeclared { .. } => false,
+        }
+    }
+}
+
+impl From<ConnectError> for ClientError {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Topology(TopologyError::Declare { name, .. }) => {
+                Self::NotDeclared { name }
+            }
+            other => Self::Connect(other),
+        }
+    }
+}
+
+/// Subscribes to the outcome events whose routing key matches `pattern`: `#` for all,
+/// `disburse.*`, `*.failed`.
+///
+/// # Errors
+///
+/// [`ClientError`].
+pub async fn watch(config: &Config, pattern: &str) -> Result<EventStream, ClientError> {
+    let options = broker_options(config, "hongbaod watch")?;
+    Ok(EventStream::connect(&options, pattern).await?)
+}
+
+/// How to reach the broker, under a name that its management page shows.
+///
+/// # Errors
+///
+/// [`ClientError::Embedded`].
+pub fn broker_options(config: &Config, name: &str) -> Result<RabbitmqOptions, ClientError> {
+    let Servers::Urls(urls) = &config.rabbitmq.servers else {
+        let key = "rabbitmq.urls";
+        return Err(ClientError::Embedded { key });
+    };
+    let mut options = RabbitmqOptions::new(&config.rabbitmq.prefix);
+    options.urls = urls
+        .iter()
+        .map(|url| SecretString::from(url.expose()))
+        .collect();
+    options.heartbeat = config.rabbitmq.heartbeat;
+    options.delivery_limit = config.rabbitmq.delivery_limit;
+    options.confirm_timeout = config.rabbitmq.confirm_timeout;
+    options.delay_min = config.retry.delay_min;
+    options.delay_max = config.retry.delay_max;
+    options.multiplier_permille = config.retry.multiplier_permille;
+    options.unrouted_max = config.rabbitmq.unrouted_max;
+    name.clone_into(&mut options.connection_name);
+    Ok(options)
+}
