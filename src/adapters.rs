@@ -1,3 +1,5 @@
 //! The translations between the ports and the outside world. Lists the adapters; nothing else.
 
 pub mod alipay;
+pub mod memory_broker;
+pub mod rabbitmq;

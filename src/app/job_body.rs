@@ -189,11 +189,13 @@ fn read_labels(
             continue;
         }
         match value {
-            Value::Text(text) => draft.labels.push((key.into_owned(), text.into_owned())),
-            other => errors.push(FieldError::new(
-                name(),
-                format!("must be a text, not {}", other.kind()),
-            )),
+            Value::Text(text) => draft.labels.push((key.to_string(), text.into_owned())),
+            Value::Null | Value::Bool | Value::Number | Value::List | Value::Object(_) => {
+                errors.push(FieldError::new(
+                    name(),
+                    format!("must be a text, not {}", value.kind()),
+                ));
+            }
         }
     }
 }
@@ -233,7 +235,7 @@ enum Value<'a> {
     Number,
     Text(Cow<'a, str>),
     List,
-    Object(Vec<(Cow<'a, str>, Value<'a>)>),
+    Object(Vec<(Cow<'a, str>, Self)>),
 }
 
 impl Value<'_> {

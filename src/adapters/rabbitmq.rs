@@ -1,0 +1,393 @@
+//! The broker over RabbitMQ, on two connections of its own supervision.
+//!
+//! ```text
+//! supervisor ──▶ consuming connection ──▶ one channel, with its prefetch, per kind ──▶ next
+//!            └─▶ publishing connection ──▶ one confirm channel per destination ◀── publish_*
+//! ```
+//!
+//! The client library's own recovery is off: when its attempts run out, consumers hang silently.
+
+pub mod client;
+mod connection;
+mod consumer;
+pub mod ladder;
+pub mod message;
+mod publisher;
+mod supervisor;
+mod topology;
+
+use std::num::{NonZeroU16, NonZeroU32};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use lapin::types::ShortString;
+use secrecy::SecretString;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::adapters::rabbitmq::connection::{Dialer, Purpose};
+use crate::adapters::rabbitmq::consumer::{Lane, Mode, Phase, Surroundings, kind_of};
+use crate::adapters::rabbitmq::message::{
+    buried_properties, event_properties, job_properties, reply_properties, short,
+};
+use crate::adapters::rabbitmq::publisher::{Message, Publisher, Route};
+use crate::adapters::rabbitmq::supervisor::{Supervisor, close};
+use crate::domain::entry::ReturnAddress;
+use crate::domain::job::Kind;
+use crate::ports::broker::{
+    Broker, Delivery, DeliveryTag, Epitaph, EventMessage, JobCopy, PublishError, Settlement,
+};
+use crate::ports::clock::{Clock, Random};
+use crate::ports::ledger::Connection;
+
+pub use crate::adapters::rabbitmq::connection::ConnectError;
+pub use crate::adapters::rabbitmq::topology::{
+    ObjectKind, ObjectState, ObjectStatus, Topology, TopologyError,
+};
+
+/// How long the broker may take to say how many messages wait.
+const WAITING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long closing waits for both connections.
+const CLOSE_WAIT_MAX: Duration = Duration::from_secs(15);
+
+/// How to reach RabbitMQ and what to declare there.
+#[derive(Clone, Debug)]
+pub struct RabbitmqOptions {
+    /// The broker, or the nodes of its cluster, tried in turn: `amqp://user:password@host:port/vhost`.
+    pub urls: Vec<SecretString>,
+    /// What every name begins with.
+    pub prefix: String,
+    /// Unacknowledged deliveries at a time, per kind.
+    pub prefetch: Prefetch,
+    /// AMQP heartbeat, in whole seconds; a silent connection is given up after twice of it.
+    pub heartbeat: Duration,
+    /// Deliveries of one message before RabbitMQ dead-letters it.
+    pub delivery_limit: NonZeroU32,
+    /// How long a publisher confirm may take.
+    pub confirm_timeout: Duration,
+    /// The shortest rung of the retry ladder.
+    pub delay_min: Duration,
+    /// The longest rung but for the hour and the day.
+    pub delay_max: Duration,
+    /// How much each rung is longer than the one before; 2000 doubles.
+    pub multiplier_permille: u32,
+    /// Outcome events without a subscriber that are kept, the newest.
+    pub unrouted_max: NonZeroU32,
+    /// What RabbitMQ's management shows, and what is written on buried messages.
+    pub connection_name: String,
+}
+
+impl RabbitmqOptions {
+    /// The defaults, with no address yet.
+    #[must_use]
+    pub fn new(prefix: &str) -> Self {
+        const HUNDRED: NonZeroU32 = NonZeroU32::new(100).unwrap();
+        const HUNDRED_THOUSAND: NonZeroU32 = NonZeroU32::new(100_000).unwrap();
+        Self {
+            urls: Vec::new(),
+            prefix: prefix.to_owned(),
+            prefetch: Prefetch::default(),
+            heartbeat: Duration::from_secs(10),
+            delivery_limit: HUNDRED,
+            confirm_timeout: Duration::from_secs(10),
+            delay_min: Duration::from_millis(500),
+            delay_max: Duration::from_secs(17 * 60),
+            multiplier_permille: 2_000,
+            unrouted_max: HUNDRED_THOUSAND,
+            connection_name: "hongbaod".to_owned(),
+        }
+    }
+}
+
+/// Unacknowledged deliveries at a time. Never 0, which AMQP takes for "without limit".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefetch {
+    /// Of disburse jobs.
+    pub disburse: NonZeroU16,
+    /// Of refund jobs.
+    pub refund: NonZeroU16,
+    /// Of query jobs.
+    pub query: NonZeroU16,
+    /// Of pay jobs.
+    pub pay: NonZeroU16,
+}
+
+impl Default for Prefetch {
+    fn default() -> Self {
+        const MANY: NonZeroU16 = NonZeroU16::new(256).unwrap();
+        const SOME: NonZeroU16 = NonZeroU16::new(64).unwrap();
+        Self {
+            disburse: MANY,
+            refund: SOME,
+            query: SOME,
+            pay: SOME,
+        }
+    }
+}
+
+impl Prefetch {
+    /// The bound of one kind.
+    #[must_use]
+    pub const fn of(self, kind: Kind) -> NonZeroU16 {
+        match kind {
+            Kind::Disburse => self.disburse,
+            Kind::Refund => self.refund,
+            Kind::Query => self.query,
+            Kind::Pay => self.pay,
+        }
+    }
+}
+
+/// RabbitMQ as the worker's broker.
+pub struct RabbitmqBroker {
+    options: RabbitmqOptions,
+    topology: Arc<Topology>,
+    lanes: [Arc<Lane>; Kind::ALL.len()],
+    publisher: Arc<Publisher>,
+    end: CancellationToken,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Drop for RabbitmqBroker {
+    fn drop(&mut self) {
+        self.end.cancel();
+    }
+}
+
+impl RabbitmqBroker {
+    /// Connects, declares everything, and begins to consume.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`], of the first attempt: a broker that is away, or not as it must be, is told
+    /// at start. Afterwards connections are opened again for as long as it takes.
+    pub async fn connect(
+        options: RabbitmqOptions,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, ConnectError> {
+        let topology = topology_of(&options)?;
+        let end = CancellationToken::new();
+        let supervisor = Arc::new(Supervisor {
+            dialer: Dialer::new(&options)?,
+            topology: Arc::clone(&topology),
+            clock: Arc::clone(&clock),
+            random,
+            end: end.clone(),
+        });
+        let consuming = supervisor.connect(Purpose::Consume).await?;
+        let publishing = supervisor.dialer.open(Purpose::Publish).await?;
+
+        let lanes = Kind::ALL
+            .map(|kind| Arc::new(Lane::new(kind, options.prefetch.of(kind).get(), &topology)));
+        let publisher = Arc::new(Publisher::default());
+        let around = Arc::new(Surroundings {
+            topology: Arc::clone(&topology),
+            clock,
+            channels: AtomicU64::new(0),
+        });
+        let tasks = vec![
+            tokio::spawn(
+                Arc::clone(&supervisor).keep_publishing(Arc::clone(&publisher), publishing),
+            ),
+            tokio::spawn(supervisor.keep_consuming(lanes.to_vec(), around, consuming)),
+        ];
+        Ok(Self {
+            options,
+            topology,
+            lanes,
+            publisher,
+            end,
+            tasks: Mutex::new(tasks),
+        })
+    }
+
+    fn lane(&self, kind: Kind) -> &Lane {
+        // In the order of `Kind::ALL`.
+        let [disburse, refund, query, pay] = &self.lanes;
+        match kind {
+            Kind::Disburse => disburse,
+            Kind::Refund => refund,
+            Kind::Query => query,
+            Kind::Pay => pay,
+        }
+    }
+
+    async fn send(&self, message: Message<'_>) -> Result<(), PublishError> {
+        self.publisher
+            .publish(message, self.options.confirm_timeout)
+            .await
+    }
+
+    fn set_mode(&self, mode: Mode) {
+        for lane in &self.lanes {
+            lane.set_mode(mode);
+        }
+    }
+}
+
+#[async_trait]
+impl Broker for RabbitmqBroker {
+    async fn next(&self, kind: Kind) -> Option<Delivery> {
+        self.lane(kind).next().await
+    }
+
+    async fn ack(&self, delivery: &DeliveryTag) -> Settlement {
+        self.lane(kind_of(delivery.channel)).ack(delivery).await
+    }
+
+    async fn hand_back(&self, delivery: &DeliveryTag) -> Settlement {
+        self.lane(kind_of(delivery.channel))
+            .hand_back(delivery)
+            .await
+    }
+
+    fn holds(&self, delivery: &DeliveryTag) -> bool {
+        self.lane(kind_of(delivery.channel)).holds(delivery)
+    }
+
+    async fn publish_later(&self, copy: &JobCopy, delay: Duration) -> Result<(), PublishError> {
+        let rung = self.topology.ladder.rung_for(delay);
+        self.send(Message {
+            route: Route::Retry(rung),
+            exchange: self.topology.retries.get(rung).cloned().unwrap_or_default(),
+            routing_key: copy.kind.as_str().into(),
+            body: &copy.body,
+            properties: job_properties(copy),
+        })
+        .await
+    }
+
+    async fn publish_job(&self, copy: &JobCopy) -> Result<(), PublishError> {
+        self.send(job_message(&self.topology, copy)).await
+    }
+
+    async fn publish_event(&self, event: &EventMessage) -> Result<(), PublishError> {
+        let exchange = self.topology.outcomes.clone();
+        let routing_key = key(&event.routing_key, exchange.as_str())?;
+        self.send(Message {
+            route: Route::Outcomes,
+            exchange,
+            routing_key,
+            body: &event.body,
+            properties: event_properties(event),
+        })
+        .await
+    }
+
+    async fn publish_reply(
+        &self,
+        event: &EventMessage,
+        address: &ReturnAddress,
+    ) -> Result<(), PublishError> {
+        let queue = address.reply_to.as_deref().unwrap_or_default();
+        self.send(Message {
+            route: Route::Replies,
+            exchange: ShortString::default(),
+            routing_key: key(queue, "")?,
+            body: &event.body,
+            properties: reply_properties(event, address),
+        })
+        .await
+    }
+
+    async fn bury(&self, copy: &JobCopy, epitaph: &Epitaph) -> Result<(), PublishError> {
+        self.send(Message {
+            route: Route::Dead,
+            exchange: self.topology.dead.clone(),
+            routing_key: copy.kind.as_str().into(),
+            body: &copy.body,
+            properties: buried_properties(copy, epitaph, &self.options.connection_name),
+        })
+        .await
+    }
+
+    async fn pause(&self) {
+        self.set_mode(Mode::Paused);
+        join_all(self.lanes.iter().map(|lane| lane.rested())).await;
+    }
+
+    async fn resume(&self) {
+        self.set_mode(Mode::Consuming);
+    }
+
+    async fn stop(&self) {
+        self.set_mode(Mode::Stopped);
+        join_all(self.lanes.iter().map(|lane| lane.rested())).await;
+    }
+
+    async fn close(&self) {
+        self.set_mode(Mode::Stopped);
+        self.end.cancel();
+        let tasks = {
+            let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *tasks)
+        };
+        if timeout(CLOSE_WAIT_MAX, join_all(tasks)).await.is_err() {
+            tracing::warn!("the connections to RabbitMQ did not close in time");
+        }
+    }
+
+    async fn waiting(&self, kind: Kind) -> Option<u64> {
+        let link = self.publisher.link()?;
+        timeout(WAITING_TIMEOUT, link.waiting(self.topology.job_queue(kind)))
+            .await
+            .ok()
+            .flatten()
+    }
+
+    fn connection(&self) -> Connection {
+        let consuming = self.lanes.iter().all(|lane| lane.phase() != Phase::Away);
+        let publishing = self.publisher.link().is_some_and(|link| link.is_open());
+        if consuming && publishing {
+            Connection::Up
+        } else {
+            Connection::Down
+        }
+    }
+}
+
+/// Looks at every exchange and queue of `options.prefix` and changes nothing.
+///
+/// # Errors
+///
+/// [`ConnectError`]; an object that is missing or different is a status, not an error.
+pub async fn check_topology(options: &RabbitmqOptions) -> Result<Vec<ObjectStatus>, ConnectError> {
+    let topology = topology_of(options)?;
+    let connection = Dialer::new(options)?.open(Purpose::Watch).await?;
+    let statuses = topology
+        .check(&connection)
+        .await
+        .map_err(ConnectError::Topology);
+    close(&connection).await;
+    statuses
+}
+
+fn topology_of(options: &RabbitmqOptions) -> Result<Arc<Topology>, ConnectError> {
+    Topology::new(options)
+        .map(Arc::new)
+        .map_err(|name| ConnectError::Name { name })
+}
+
+fn job_message<'a>(topology: &Topology, copy: &'a JobCopy) -> Message<'a> {
+    Message {
+        route: Route::Jobs(copy.kind),
+        exchange: topology.jobs.clone(),
+        routing_key: copy.kind.as_str().into(),
+        body: &copy.body,
+        properties: job_properties(copy),
+    }
+}
+
+/// A routing key, or "unroutable" where it is longer than any queue's name can be.
+fn key(text: &str, exchange: &str) -> Result<ShortString, PublishError> {
+    short(text).ok_or_else(|| PublishError::Unroutable {
+        exchange: exchange.to_owned(),
+        routing_key: text.to_owned(),
+    })
+}

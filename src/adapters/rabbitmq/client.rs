@@ -1,0 +1,201 @@
+//! The other side of the worker's queues, for operators: submitting jobs, watching outcomes.
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use lapin::options::{
+    BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions,
+    QueueBindOptions, QueueDeclareOptions,
+};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{Connection, Consumer, ExchangeKind};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+use crate::adapters::rabbitmq::connection::{ConnectError, Dialer, Purpose};
+use crate::adapters::rabbitmq::publisher::Link;
+use crate::adapters::rabbitmq::supervisor::close;
+use crate::adapters::rabbitmq::topology::{ObjectKind, Topology, TopologyError};
+use crate::adapters::rabbitmq::{RabbitmqOptions, job_message, topology_of};
+use crate::ports::broker::{JobCopy, PublishError};
+
+/// Unconfirmed jobs of a [`Producer`] at a time.
+pub const WINDOW: usize = 256;
+
+/// Events that [`EventStream`] is sent ahead of its reader.
+const EVENT_PREFETCH: u16 = 512;
+
+/// Publishes jobs as any producer does.
+pub struct Producer {
+    link: Link,
+    topology: Arc<Topology>,
+    window: Semaphore,
+    confirm_timeout: Duration,
+}
+
+impl Producer {
+    /// Connects. The exchange must be there: `hongbaod run` declares it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`].
+    pub async fn connect(options: &RabbitmqOptions) -> Result<Self, ConnectError> {
+        let topology = topology_of(options)?;
+        let connection = Dialer::new(options)?.open(Purpose::Publish).await?;
+        expect_exchange(&connection, &topology.jobs).await?;
+        Ok(Self {
+            link: Link::new(connection),
+            topology,
+            window: Semaphore::new(WINDOW),
+            confirm_timeout: options.confirm_timeout,
+        })
+    }
+
+    /// Publishes one job and waits for the confirm. Call it many times at once for speed; above
+    /// [`WINDOW`] unconfirmed jobs the next one waits its turn.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`]; a job that was perhaps published may be published again, as its number
+    /// makes the copies one job.
+    pub async fn publish(&self, job: &JobCopy) -> Result<(), PublishError> {
+        let _turn = self
+            .window
+            .acquire()
+            .await
+            .map_err(|closed| PublishError::Unavailable(Box::new(closed)))?;
+        let message = job_message(&self.topology, job);
+        self.link.publish(message, self.confirm_timeout).await
+    }
+
+    /// Says goodbye.
+    pub async fn close(self) {
+        close(self.link.connection()).await;
+    }
+}
+
+/// An outcome event as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchedEvent {
+    /// `<kind>.<result>`.
+    pub routing_key: String,
+    /// The CloudEvents body.
+    pub body: Bytes,
+}
+
+/// Outcome events as they come, from a queue that lives as long as the stream.
+pub struct EventStream {
+    connection: Connection,
+    consumer: Consumer,
+}
+
+impl EventStream {
+    /// Subscribes to the events whose routing key matches `pattern`, such as `#`, `*.failed` or
+    /// `disburse.*`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`].
+    pub async fn connect(options: &RabbitmqOptions, pattern: &str) -> Result<Self, ConnectError> {
+        let topology = topology_of(options)?;
+        let pattern = ShortString::try_new(pattern).map_err(|_too_long| ConnectError::Name {
+            name: pattern.to_owned(),
+        })?;
+        let connection = Dialer::new(options)?.open(Purpose::Watch).await?;
+        expect_exchange(&connection, &topology.outcomes).await?;
+        let consumer = subscribe(&connection, &topology.outcomes, pattern)
+            .await
+            .map_err(|source| {
+                ConnectError::Topology(TopologyError::Declare {
+                    object: ObjectKind::Queue,
+                    name: "of this watcher".to_owned(),
+                    source,
+                })
+            })?;
+        Ok(Self {
+            connection,
+            consumer,
+        })
+    }
+
+    /// The next event; `None` when the connection is gone, and with it the queue: what came
+    /// meanwhile was missed.
+    pub async fn next(&mut self) -> Option<WatchedEvent> {
+        let delivery = self.consumer.next().await?.ok()?;
+        // Acknowledged one by one so that a slow reader is not sent more than it can hold.
+        delivery.acker.ack(BasicAckOptions::default()).await.ok()?;
+        Some(WatchedEvent {
+            routing_key: delivery.routing_key.as_str().to_owned(),
+            body: Bytes::from(delivery.data),
+        })
+    }
+
+    /// Says goodbye.
+    pub async fn close(self) {
+        close(&self.connection).await;
+    }
+}
+
+async fn subscribe(
+    connection: &Connection,
+    exchange: &ShortString,
+    pattern: ShortString,
+) -> lapin::Result<Consumer> {
+    let channel = connection.create_channel().await?;
+    channel
+        .basic_qos(EVENT_PREFETCH, BasicQosOptions::default())
+        .await?;
+    // The broker makes up the name.
+    let queue = channel
+        .queue_declare(
+            ShortString::default(),
+            QueueDeclareOptions::exclusive().auto_delete(),
+            FieldTable::default(),
+        )
+        .await?;
+    channel
+        .queue_bind(
+            queue.name().clone(),
+            exchange.clone(),
+            pattern,
+            QueueBindOptions::default(),
+            FieldTable::default(),
+        )
+        .await?;
+    channel
+        .basic_consume(
+            queue.name().clone(),
+            ShortString::default(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        )
+        .await
+}
+
+async fn expect_exchange(
+    connection: &Connection,
+    exchange: &ShortString,
+) -> Result<(), ConnectError> {
+    let asked = async {
+        let channel = connection.create_channel().await?;
+        let options = ExchangeDeclareOptions {
+            passive: true,
+            ..ExchangeDeclareOptions::default()
+        };
+        channel
+            .exchange_declare(
+                exchange.clone(),
+                ExchangeKind::Direct,
+                options,
+                FieldTable::default(),
+            )
+            .await
+    };
+    asked.await.map_err(|source: lapin::Error| {
+        ConnectError::Topology(TopologyError::Declare {
+            object: ObjectKind::Exchange,
+            name: exchange.as_str().to_owned(),
+            source,
+        })
+    })
+}

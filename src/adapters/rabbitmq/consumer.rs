@@ -1,0 +1,440 @@
+//! Consuming: one lane per kind, from the queue to whoever asks for the next delivery.
+
+use std::collections::{HashSet, VecDeque};
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt};
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
+    QueueDeclareOptions,
+};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{Channel, Connection, Consumer};
+use tokio::sync::{Notify, watch};
+
+use crate::adapters::rabbitmq::connection::{ANSWER_TIMEOUT, NoAnswer, report};
+use crate::adapters::rabbitmq::message::read_delivery;
+use crate::adapters::rabbitmq::topology::{Topology, TopologyError};
+use crate::domain::job::Kind;
+use crate::ports::broker::{Delivery, DeliveryTag, Settlement};
+use crate::ports::clock::Clock;
+
+/// How long a lane waits before it replaces its channel.
+const REPLACE_DELAY: Duration = Duration::from_millis(500);
+
+/// How often a consumer is asked whether it still is one: others have been silent for days.
+const PROBE_PERIOD: Duration = Duration::from_secs(15);
+
+/// How often a resting lane looks whether its channel still stands.
+const REST_LOOK_PERIOD: Duration = Duration::from_secs(1);
+
+/// How long pausing waits for the broker to have taken the consumers away.
+const PAUSE_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// What is wanted of a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Consuming,
+    Paused,
+    Stopped,
+}
+
+/// What a lane is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It has no channel.
+    Away,
+    /// It has a consumer.
+    Consuming,
+    /// It has a channel and, as was wanted, no consumer.
+    Resting,
+}
+
+/// Why a lane lost its channel.
+#[derive(Debug, thiserror::Error)]
+enum LaneError {
+    #[error("talk to RabbitMQ")]
+    Client(#[from] lapin::Error),
+    #[error("declare the queue")]
+    Topology(#[from] TopologyError),
+    #[error("wait for RabbitMQ")]
+    NoAnswer(#[from] NoAnswer),
+    #[error("RabbitMQ cancelled the consumer, as when the queue is deleted or loses its leader")]
+    Cancelled,
+    #[error("RabbitMQ knows no consumer of the queue")]
+    Forgotten,
+}
+
+/// One kind's way from the broker to the worker.
+pub(crate) struct Lane {
+    kind: Kind,
+    queue: ShortString,
+    prefetch: u16,
+    inbox: Mutex<Inbox>,
+    arrived: Notify,
+    mode: watch::Sender<Mode>,
+    phase: watch::Sender<Phase>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    held: Option<HeldChannel>,
+    /// Not yet handed out; at most the prefetch, which the broker keeps to.
+    waiting: VecDeque<Delivery>,
+    ended: bool,
+}
+
+struct HeldChannel {
+    number: u64,
+    channel: Arc<Channel>,
+    unacked: HashSet<u64>,
+}
+
+/// What the lanes of one connection share.
+pub(crate) struct Surroundings {
+    pub(crate) topology: Arc<Topology>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) channels: AtomicU64,
+}
+
+impl Surroundings {
+    /// A number that no channel had before, from which [`kind_of`] reads the kind.
+    fn next_channel(&self, kind: Kind) -> u64 {
+        let generation = self.channels.fetch_add(1, Ordering::Relaxed);
+        generation
+            .saturating_mul(KINDS)
+            .saturating_add(u64::from(position(kind)))
+    }
+}
+
+const KINDS: u64 = 4;
+
+const fn position(kind: Kind) -> u8 {
+    match kind {
+        Kind::Disburse => 0,
+        Kind::Refund => 1,
+        Kind::Query => 2,
+        Kind::Pay => 3,
+    }
+}
+
+/// The kind that a channel's number was made for.
+pub(crate) const fn kind_of(channel: u64) -> Kind {
+    match channel % KINDS {
+        0 => Kind::Disburse,
+        1 => Kind::Refund,
+        2 => Kind::Query,
+        _ => Kind::Pay,
+    }
+}
+
+impl Lane {
+    pub(crate) fn new(kind: Kind, prefetch: u16, topology: &Topology) -> Self {
+        Self {
+            kind,
+            queue: topology.job_queue(kind),
+            prefetch,
+            inbox: Mutex::new(Inbox::default()),
+            arrived: Notify::new(),
+            mode: watch::Sender::new(Mode::Consuming),
+            phase: watch::Sender::new(Phase::Away),
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    pub(crate) async fn next(&self) -> Option<Delivery> {
+        loop {
+            // Made before the look, so that what arrives in between is not missed.
+            let arrived = self.arrived.notified();
+            {
+                let mut inbox = self.inbox();
+                if let Some(delivery) = inbox.waiting.pop_front() {
+                    if !inbox.waiting.is_empty() {
+                        self.arrived.notify_one();
+                    }
+                    return Some(delivery);
+                }
+                if inbox.ended {
+                    return None;
+                }
+            }
+            arrived.await;
+        }
+    }
+
+    pub(crate) fn holds(&self, delivery: &DeliveryTag) -> bool {
+        self.inbox().held.as_ref().is_some_and(|held| {
+            held.number == delivery.channel
+                && held.unacked.contains(&delivery.tag)
+                && held.channel.status().connected()
+        })
+    }
+
+    pub(crate) async fn ack(&self, delivery: &DeliveryTag) -> Settlement {
+        let Some(channel) = self.let_go(delivery) else {
+            return Settlement::Lost;
+        };
+        match channel
+            .basic_ack(delivery.tag, BasicAckOptions::default())
+            .await
+        {
+            Ok(()) => Settlement::Sent,
+            Err(_gone) => Settlement::Lost,
+        }
+    }
+
+    pub(crate) async fn hand_back(&self, delivery: &DeliveryTag) -> Settlement {
+        let Some(channel) = self.let_go(delivery) else {
+            return Settlement::Lost;
+        };
+        match requeue(&channel, delivery.tag).await {
+            Ok(()) => Settlement::Sent,
+            Err(_gone) => Settlement::Lost,
+        }
+    }
+
+    /// Takes a delivery out of the unacknowledged ones; a second acknowledgement of the same tag
+    /// would cost the channel.
+    fn let_go(&self, delivery: &DeliveryTag) -> Option<Arc<Channel>> {
+        let mut inbox = self.inbox();
+        let held = inbox.held.as_mut()?;
+        let ours = held.number == delivery.channel && held.unacked.remove(&delivery.tag);
+        ours.then(|| Arc::clone(&held.channel))
+    }
+
+    /// Asks for another mode; nothing changes once it was stopped.
+    pub(crate) fn set_mode(&self, mode: Mode) {
+        self.mode.send_if_modified(|current| {
+            let changes = *current != Mode::Stopped && *current != mode;
+            if changes {
+                *current = mode;
+            }
+            changes
+        });
+        if self.phase() == Phase::Away {
+            self.end_if_stopped();
+        }
+    }
+
+    /// Waits until the lane has no consumer, for a few seconds at most.
+    pub(crate) async fn rested(&self) {
+        let mut phase = self.phase.subscribe();
+        let resting = phase.wait_for(|phase| *phase != Phase::Consuming);
+        if tokio::time::timeout(PAUSE_WAIT_MAX, resting).await.is_err() {
+            tracing::warn!(job.kind = %self.kind, "RabbitMQ has not yet cancelled the consumer");
+        }
+    }
+
+    /// Keeps a channel, and a consumer where one is wanted, for as long as `connection` lives.
+    pub(crate) async fn serve(
+        self: Arc<Self>,
+        connection: Arc<Connection>,
+        around: Arc<Surroundings>,
+    ) {
+        loop {
+            let Err(error) = self.keep_channel(&connection, &around).await;
+            self.lose_channel();
+            if !connection.status().connected() {
+                return;
+            }
+            tracing::warn!(job.kind = %self.kind, error = %report(&error), "replacing the consumer");
+            around.clock.sleep(REPLACE_DELAY).await;
+        }
+    }
+
+    /// Forgets the channel: what was delivered on it comes again.
+    pub(crate) fn lose_channel(&self) {
+        {
+            let mut inbox = self.inbox();
+            inbox.held = None;
+            inbox.waiting.clear();
+        }
+        self.phase.send_replace(Phase::Away);
+        self.end_if_stopped();
+    }
+
+    async fn keep_channel(
+        &self,
+        connection: &Connection,
+        around: &Surroundings,
+    ) -> Result<std::convert::Infallible, LaneError> {
+        let channel = Arc::new(answered(connection.create_channel()).await?);
+        answered(around.topology.declare_job_queue(&channel, self.kind)).await?;
+        answered(channel.basic_qos(self.prefetch, BasicQosOptions::default())).await?;
+        let number = around.next_channel(self.kind);
+        self.inbox().held = Some(HeldChannel {
+            number,
+            channel: Arc::clone(&channel),
+            unacked: HashSet::with_capacity(usize::from(self.prefetch)),
+        });
+        let mut mode = self.mode.subscribe();
+        loop {
+            let wanted = *mode.borrow_and_update();
+            match wanted {
+                Mode::Consuming => self.consume(&channel, number, &mut mode, around).await?,
+                Mode::Paused | Mode::Stopped => {
+                    self.phase.send_replace(Phase::Resting);
+                    self.end_if_stopped();
+                    self.rest(&channel, &mut mode, around).await?;
+                }
+            }
+        }
+    }
+
+    /// Consumes until another mode is wanted.
+    async fn consume(
+        &self,
+        channel: &Channel,
+        number: u64,
+        mode: &mut watch::Receiver<Mode>,
+        around: &Surroundings,
+    ) -> Result<(), LaneError> {
+        let mut consumer = answered(channel.basic_consume(
+            self.queue.clone(),
+            ShortString::default(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        ))
+        .await?;
+        self.phase.send_replace(Phase::Consuming);
+        let mut probe = around.clock.sleep(PROBE_PERIOD);
+        loop {
+            tokio::select! {
+                delivery = consumer.next() => {
+                    self.take_in(number, delivery.ok_or(LaneError::Cancelled)??);
+                    // What came along is taken without waking up for each.
+                    while let Some(Some(Ok(delivery))) = consumer.next().now_or_never() {
+                        self.take_in(number, delivery);
+                    }
+                }
+                _changed = mode.changed() => return self.cancel(channel, consumer).await,
+                () = &mut probe => {
+                    self.probe(channel).await?;
+                    probe = around.clock.sleep(PROBE_PERIOD);
+                }
+            }
+        }
+    }
+
+    fn take_in(&self, channel: u64, delivery: lapin::message::Delivery) {
+        let tag = delivery.delivery_tag;
+        let delivery = read_delivery(DeliveryTag { channel, tag }, self.kind, delivery);
+        {
+            let mut inbox = self.inbox();
+            if let Some(held) = inbox.held.as_mut() {
+                held.unacked.insert(tag);
+                inbox.waiting.push_back(delivery);
+            }
+        }
+        self.arrived.notify_one();
+    }
+
+    /// Takes the consumer away and gives back what nobody was given yet.
+    async fn cancel(&self, channel: &Channel, mut consumer: Consumer) -> Result<(), LaneError> {
+        answered(channel.basic_cancel(consumer.tag(), BasicCancelOptions::default())).await?;
+        let mut unwanted = Vec::new();
+        // The stream ends behind what had arrived before the broker's answer.
+        while let Some(delivery) = consumer.next().await {
+            unwanted.push(delivery?.delivery_tag);
+        }
+        {
+            let mut inbox = self.inbox();
+            let waiting = std::mem::take(&mut inbox.waiting);
+            unwanted.extend(waiting.iter().map(|delivery| delivery.tag.tag));
+            if let Some(held) = inbox.held.as_mut() {
+                for tag in &unwanted {
+                    held.unacked.remove(tag);
+                }
+            }
+        }
+        for tag in unwanted {
+            answered(requeue(channel, tag)).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits, with a channel but no consumer, until another mode is wanted.
+    async fn rest(
+        &self,
+        channel: &Channel,
+        mode: &mut watch::Receiver<Mode>,
+        around: &Surroundings,
+    ) -> Result<(), LaneError> {
+        loop {
+            tokio::select! {
+                _changed = mode.changed() => return Ok(()),
+                () = around.clock.sleep(REST_LOOK_PERIOD) => {
+                    if !channel.status().connected() {
+                        return Err(LaneError::Cancelled);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks the broker whether the queue has a consumer at all.
+    async fn probe(&self, channel: &Channel) -> Result<(), LaneError> {
+        let queue = answered(channel.queue_declare(
+            self.queue.clone(),
+            QueueDeclareOptions::durable().passive(),
+            FieldTable::default(),
+        ))
+        .await?;
+        if queue.consumer_count() == 0 {
+            return Err(LaneError::Forgotten);
+        }
+        Ok(())
+    }
+
+    fn end_if_stopped(&self) {
+        if *self.mode.borrow() == Mode::Stopped {
+            self.inbox().ended = true;
+            self.arrived.notify_waiters();
+        }
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        // Nothing panics while it holds the lock; a poisoned inbox would still be whole.
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn requeue(channel: &Channel, tag: u64) -> lapin::Result<()> {
+    let options = BasicNackOptions {
+        requeue: true,
+        ..BasicNackOptions::default()
+    };
+    channel.basic_nack(tag, options).await
+}
+
+/// Waits for the broker's answer, but not for ever.
+async fn answered<T, E>(answer: impl Future<Output = Result<T, E>>) -> Result<T, LaneError>
+where
+    LaneError: From<E>,
+{
+    match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_elapsed) => Err(NoAnswer(ANSWER_TIMEOUT).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channels_number_tells_its_kind() {
+        for generation in [0, 1, 77] {
+            for kind in Kind::ALL {
+                let number = generation * KINDS + u64::from(position(kind));
+                assert_eq!(kind_of(number), kind);
+            }
+        }
+    }
+}

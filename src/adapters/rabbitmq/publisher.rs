@@ -1,0 +1,298 @@
+//! Publishing with confirms.
+//!
+//! Each destination has a channel of its own. The client hands a returned message to whichever
+//! confirm of the channel is settled next, and the broker settles several at once: on a shared
+//! channel a message without a queue could be told "confirmed" and another one, which has a queue,
+//! "returned". Messages of one destination share their fate, so there it does no harm.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::protocol::AMQPSoftError;
+use lapin::types::{FieldTable, ShortString};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, Event};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use crate::adapters::rabbitmq::connection::NoAnswer;
+use crate::adapters::rabbitmq::topology::soft;
+use crate::domain::job::Kind;
+use crate::ports::broker::PublishError;
+
+/// How often a connection is looked at, should its end not have been told.
+const LOOK_PERIOD: Duration = Duration::from_secs(1);
+
+/// Why a message was surely not, or perhaps, published.
+#[derive(Debug, thiserror::Error)]
+enum PublishFault {
+    /// Surely not published.
+    #[error("the connection to RabbitMQ is down")]
+    Disconnected,
+    /// Surely not published.
+    #[error("RabbitMQ accepts no messages: it is short of memory or disk")]
+    Blocked,
+    /// RabbitMQ returned another message in place of this one.
+    #[error("the confirm belonged to another message")]
+    Mistaken,
+    /// The channel is not in confirm mode, which cannot be.
+    #[error("the broker gave no confirm")]
+    Unconfirmed,
+}
+
+/// A destination, and with it a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    Jobs(Kind),
+    /// The rung's index in the ladder.
+    Retry(usize),
+    Outcomes,
+    /// Any queue, by name: a reply queue that is gone loses nothing, whichever of two replies is
+    /// told so.
+    Replies,
+    Dead,
+    /// Not for publishing: questions whose answer may cost the channel.
+    Questions,
+}
+
+/// What to publish, and where.
+pub(crate) struct Message<'a> {
+    pub(crate) route: Route,
+    pub(crate) exchange: ShortString,
+    pub(crate) routing_key: ShortString,
+    pub(crate) body: &'a [u8],
+    pub(crate) properties: BasicProperties,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LinkState {
+    Open,
+    Blocked,
+    Closed,
+}
+
+/// A connection that publishes.
+pub(crate) struct Link {
+    connection: Connection,
+    state: watch::Receiver<LinkState>,
+    listener: AbortHandle,
+    channels: Mutex<Vec<(Route, Arc<Channel>)>>,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.listener.abort();
+    }
+}
+
+impl Link {
+    pub(crate) fn new(connection: Connection) -> Self {
+        let (sender, state) = watch::channel(LinkState::Open);
+        let mut events = connection.events_listener();
+        let listener = tokio::spawn(async move {
+            while let Some(event) = events.next().await {
+                if let Event::ConnectionBlocked(reason) = event {
+                    tracing::warn!(reason, "RabbitMQ blocks publishing");
+                    sender.send_replace(LinkState::Blocked);
+                } else if matches!(event, Event::ConnectionUnblocked) {
+                    tracing::info!("RabbitMQ lets us publish again");
+                    sender.send_replace(LinkState::Open);
+                } else if matches!(event, Event::Error(_)) {
+                    break;
+                }
+            }
+            sender.send_replace(LinkState::Closed);
+        });
+        Self {
+            connection,
+            state,
+            listener: listener.abort_handle(),
+            channels: Mutex::new(Vec::new()),
+        }
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Whether messages are accepted.
+    pub(crate) fn is_open(&self) -> bool {
+        *self.state.borrow() == LinkState::Open && self.connection.status().connected()
+    }
+
+    /// Waits until the connection is gone.
+    pub(crate) async fn closed(&self) {
+        let mut state = self.state.clone();
+        while self.connection.status().connected() {
+            let told = state.wait_for(|state| *state == LinkState::Closed);
+            if timeout(LOOK_PERIOD, told).await.is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Publishes one message and waits for its confirm.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`]; [`PublishError::Unavailable`] after `confirm_timeout`.
+    pub(crate) async fn publish(
+        &self,
+        message: Message<'_>,
+        confirm_timeout: Duration,
+    ) -> Result<(), PublishError> {
+        let route = message.route;
+        match timeout(confirm_timeout, self.attempt(message)).await {
+            Ok(result) => result,
+            Err(_elapsed) if *self.state.borrow() == LinkState::Blocked => {
+                self.retire(route);
+                Err(unavailable(PublishFault::Blocked))
+            }
+            Err(_elapsed) => {
+                // What is still under way on it would otherwise be kept by the client for ever.
+                self.retire(route);
+                Err(unavailable(NoAnswer(confirm_timeout)))
+            }
+        }
+    }
+
+    async fn attempt(&self, message: Message<'_>) -> Result<(), PublishError> {
+        // A message handed over now would go out when the broker recovers, long after its
+        // publisher was told that it did not.
+        let mut state = self.state.clone();
+        match state.wait_for(|state| *state != LinkState::Blocked).await {
+            Ok(state) if *state == LinkState::Open => {}
+            Ok(_) | Err(_) => return Err(unavailable(PublishFault::Disconnected)),
+        }
+        let message_id = message.properties.message_id().clone();
+        let (exchange, routing_key) = (message.exchange.clone(), message.routing_key.clone());
+        let unroutable = || PublishError::Unroutable {
+            exchange: exchange.as_str().to_owned(),
+            routing_key: routing_key.as_str().to_owned(),
+        };
+        match self.send(message).await {
+            Ok(Confirmation::Ack(None)) => Ok(()),
+            Ok(Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned))) => {
+                // The properties of a returned message are those it was published with.
+                if *returned.delivery.properties.message_id() == message_id {
+                    Err(unroutable())
+                } else {
+                    Err(unavailable(PublishFault::Mistaken))
+                }
+            }
+            Ok(Confirmation::Nack(None)) => Err(PublishError::Refused),
+            Ok(Confirmation::NotRequested) => Err(unavailable(PublishFault::Unconfirmed)),
+            // The exchange itself is missing.
+            Err(error) if matches!(soft(&error), Some((AMQPSoftError::NOTFOUND, _))) => {
+                Err(unroutable())
+            }
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    async fn send(&self, message: Message<'_>) -> lapin::Result<Confirmation> {
+        let channel = self.channel(message.route).await?;
+        let options = BasicPublishOptions {
+            mandatory: true,
+            ..BasicPublishOptions::default()
+        };
+        let confirm = channel
+            .basic_publish(
+                message.exchange,
+                message.routing_key,
+                options,
+                message.body,
+                message.properties,
+            )
+            .await?;
+        confirm.await
+    }
+
+    /// How many messages wait in `queue`, or `None` when the broker cannot say.
+    pub(crate) async fn waiting(&self, queue: ShortString) -> Option<u64> {
+        let channel = self.channel(Route::Questions).await.ok()?;
+        let queue = channel
+            .queue_declare(
+                queue,
+                QueueDeclareOptions::durable().passive(),
+                FieldTable::default(),
+            )
+            .await
+            .ok()?;
+        Some(u64::from(queue.message_count()))
+    }
+
+    /// The route's channel, opened at the first use and after each error.
+    async fn channel(&self, route: Route) -> lapin::Result<Arc<Channel>> {
+        if let Some(channel) = self.open_channel(route) {
+            return Ok(channel);
+        }
+        let channel = Arc::new(self.connection.create_channel().await?);
+        channel
+            .confirm_select(ConfirmSelectOptions::default())
+            .await?;
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        // Two that came at once have opened one each; the first stays.
+        if let Some((_, first)) = channels
+            .iter()
+            .find(|(known, channel)| *known == route && channel.status().connected())
+        {
+            return Ok(Arc::clone(first));
+        }
+        channels.retain(|(known, _)| *known != route);
+        channels.push((route, Arc::clone(&channel)));
+        Ok(channel)
+    }
+
+    fn open_channel(&self, route: Route) -> Option<Arc<Channel>> {
+        let channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, channel) = channels.iter().find(|(known, _)| *known == route)?;
+        channel.status().connected().then(|| Arc::clone(channel))
+    }
+
+    fn retire(&self, route: Route) {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        channels.retain(|(known, _)| *known != route);
+    }
+}
+
+/// The connection that publishes, whichever it is at the moment.
+#[derive(Default)]
+pub(crate) struct Publisher {
+    link: Mutex<Option<Arc<Link>>>,
+}
+
+impl Publisher {
+    pub(crate) fn set(&self, link: Option<Arc<Link>>) {
+        let old = {
+            let mut current = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *current, link)
+        };
+        drop(old);
+    }
+
+    pub(crate) fn link(&self) -> Option<Arc<Link>> {
+        self.link
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// As [`Link::publish`]; fails at once while there is no connection.
+    pub(crate) async fn publish(
+        &self,
+        message: Message<'_>,
+        confirm_timeout: Duration,
+    ) -> Result<(), PublishError> {
+        match self.link() {
+            Some(link) => link.publish(message, confirm_timeout).await,
+            None => Err(unavailable(PublishFault::Disconnected)),
+        }
+    }
+}
+
+fn unavailable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> PublishError {
+    PublishError::Unavailable(error.into())
+}

@@ -1,0 +1,512 @@
+//! Exchanges and queues: what they are called, what they must be, and whether they are.
+
+use std::fmt;
+
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
+
+use crate::adapters::rabbitmq::RabbitmqOptions;
+use crate::adapters::rabbitmq::ladder::Ladder;
+use crate::domain::job::Kind;
+use crate::domain::time::millis;
+
+/// Everything declared under one prefix.
+#[derive(Debug)]
+pub struct Topology {
+    /// `<prefix>.jobs`.
+    pub(crate) jobs: ShortString,
+    /// `<prefix>.outcomes`.
+    pub(crate) outcomes: ShortString,
+    /// `<prefix>.dead`, the exchange and the queue.
+    pub(crate) dead: ShortString,
+    /// `<prefix>.retry.<rung>`, in the ladder's order, exchange and queue each.
+    pub(crate) retries: Vec<ShortString>,
+    pub(crate) ladder: Ladder,
+    exchanges: Vec<ExchangeSpec>,
+    queues: Vec<QueueSpec>,
+}
+
+#[derive(Debug)]
+struct ExchangeSpec {
+    name: ShortString,
+    kind: ExchangeKind,
+    arguments: FieldTable,
+}
+
+#[derive(Debug)]
+struct QueueSpec {
+    name: ShortString,
+    arguments: FieldTable,
+    exchange: ShortString,
+    routing_key: ShortString,
+}
+
+/// What a declared object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectKind {
+    /// An exchange.
+    Exchange,
+    /// A queue.
+    Queue,
+}
+
+impl fmt::Display for ObjectKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Exchange => "exchange",
+            Self::Queue => "queue",
+        })
+    }
+}
+
+/// How one object was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectStatus {
+    /// What it is.
+    pub object: ObjectKind,
+    /// Its name.
+    pub name: String,
+    /// How it was found.
+    pub state: ObjectState,
+}
+
+/// How an object was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ObjectState {
+    /// It is there, as it must be.
+    Ok,
+    /// It is not there; `run` declares it.
+    Missing,
+    /// It is there with another argument, which the broker's sentence names.
+    Mismatch {
+        /// For example `x-delivery-limit`.
+        argument: String,
+        /// The broker's own sentence.
+        detail: String,
+    },
+}
+
+/// Why the topology could not be declared or checked.
+#[derive(Debug, thiserror::Error)]
+pub enum TopologyError {
+    /// An object exists with another argument. RabbitMQ never changes one: it is to be deleted
+    /// when empty, or the configuration put back.
+    #[error("{object} \"{name}\" exists with another \"{argument}\": {detail}")]
+    Mismatch {
+        /// What it is.
+        object: ObjectKind,
+        /// Its name.
+        name: String,
+        /// For example `x-delivery-limit`.
+        argument: String,
+        /// The broker's own sentence.
+        detail: String,
+    },
+    /// The broker would not, or could not be asked.
+    #[error("declare {object} \"{name}\"")]
+    Declare {
+        /// What it is.
+        object: ObjectKind,
+        /// Its name.
+        name: String,
+        /// Why.
+        #[source]
+        source: lapin::Error,
+    },
+    /// No channel to declare on.
+    #[error("open a channel to declare the topology")]
+    Channel(#[source] lapin::Error),
+}
+
+impl Topology {
+    /// The topology of `options.prefix`.
+    ///
+    /// # Errors
+    ///
+    /// A name over AMQP's 255 bytes, given back.
+    pub(crate) fn new(options: &RabbitmqOptions) -> Result<Self, String> {
+        let ladder = Ladder::new(
+            options.delay_min,
+            options.delay_max,
+            options.multiplier_permille,
+        );
+        let name = |rest: &str| {
+            let name = format!("{}.{rest}", options.prefix);
+            ShortString::try_new(name.clone()).map_err(|_too_long| name)
+        };
+        let (jobs, dead) = (name("jobs")?, name("dead")?);
+        let (outcomes, unrouted) = (name("outcomes")?, name("outcomes.unrouted")?);
+        let retries = ladder
+            .rungs()
+            .iter()
+            .map(|rung| name(&format!("retry.{}", rung.name)))
+            .collect::<Result<Vec<_>, _>>()?;
+
+        let mut exchanges = vec![
+            ExchangeSpec::new(&dead, ExchangeKind::Fanout),
+            ExchangeSpec::new(&jobs, ExchangeKind::Direct),
+            ExchangeSpec::new(&unrouted, ExchangeKind::Fanout),
+            ExchangeSpec::new(&outcomes, ExchangeKind::Topic)
+                .with("alternate-exchange", text(unrouted.as_str())),
+        ];
+        let mut queues = vec![
+            QueueSpec::bound(&dead, &dead),
+            QueueSpec::bound(&unrouted, &unrouted)
+                .with(
+                    "x-max-length",
+                    number(u64::from(options.unrouted_max.get())),
+                )
+                .with("x-overflow", text("drop-head")),
+        ];
+        for kind in Kind::ALL {
+            let queue = QueueSpec::bound(&name(&format!("jobs.{kind}"))?, &jobs)
+                .with_routing_key(kind.as_str().into())
+                .with(
+                    "x-delivery-limit",
+                    number(u64::from(options.delivery_limit.get())),
+                );
+            queues.push(queue.dead_lettering(&dead));
+        }
+        for (exchange, rung) in retries.iter().zip(ladder.rungs()) {
+            exchanges.push(ExchangeSpec::new(exchange, ExchangeKind::Fanout));
+            let queue = QueueSpec::bound(exchange, exchange)
+                .with("x-message-ttl", number(millis(rung.delay)));
+            // Without a dead-letter routing key the message keeps its own, the kind.
+            queues.push(queue.dead_lettering(&jobs));
+        }
+        Ok(Self {
+            jobs,
+            outcomes,
+            dead,
+            retries,
+            ladder,
+            exchanges,
+            queues,
+        })
+    }
+
+    /// The queue that the jobs of `kind` wait in.
+    pub(crate) fn job_queue(&self, kind: Kind) -> ShortString {
+        format!("{}.{kind}", self.jobs).into()
+    }
+
+    /// Declares what is not there and checks what is.
+    ///
+    /// # Errors
+    ///
+    /// [`TopologyError`], of the first object that is wrong.
+    pub(crate) async fn declare(&self, connection: &Connection) -> Result<(), TopologyError> {
+        let channel = open(connection).await?;
+        for exchange in &self.exchanges {
+            exchange.declare(&channel).await?;
+        }
+        for queue in &self.queues {
+            queue.declare(&channel).await?;
+        }
+        Ok(())
+    }
+
+    /// Declares again the queue that the jobs of `kind` wait in, should it have been deleted.
+    pub(crate) async fn declare_job_queue(
+        &self,
+        channel: &Channel,
+        kind: Kind,
+    ) -> Result<(), TopologyError> {
+        let name = self.job_queue(kind);
+        for queue in self.queues.iter().filter(|queue| queue.name == name) {
+            queue.declare(channel).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks at each object and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`TopologyError::Declare`] and [`TopologyError::Channel`]; a mismatch is a status.
+    pub(crate) async fn check(
+        &self,
+        connection: &Connection,
+    ) -> Result<Vec<ObjectStatus>, TopologyError> {
+        let mut statuses = Vec::with_capacity(self.exchanges.len() + self.queues.len());
+        for exchange in &self.exchanges {
+            // Each question that is answered with an error costs its channel.
+            let passive = exchange.declare_passively(&open(connection).await?).await;
+            let state = match known(passive)? {
+                ObjectState::Ok => known(exchange.declare(&open(connection).await?).await)?,
+                other @ (ObjectState::Missing | ObjectState::Mismatch { .. }) => other,
+            };
+            statuses.push(ObjectStatus::new(
+                ObjectKind::Exchange,
+                &exchange.name,
+                state,
+            ));
+        }
+        for queue in &self.queues {
+            let passive = queue.declare_passively(&open(connection).await?).await;
+            let state = match known(passive)? {
+                // It exists: a declaration creates nothing and compares the arguments.
+                ObjectState::Ok => known(queue.declare_queue(&open(connection).await?).await)?,
+                other @ (ObjectState::Missing | ObjectState::Mismatch { .. }) => other,
+            };
+            statuses.push(ObjectStatus::new(ObjectKind::Queue, &queue.name, state));
+        }
+        Ok(statuses)
+    }
+}
+
+impl ObjectStatus {
+    fn new(object: ObjectKind, name: &ShortString, state: ObjectState) -> Self {
+        Self {
+            object,
+            name: name.as_str().to_owned(),
+            state,
+        }
+    }
+}
+
+impl ExchangeSpec {
+    fn new(name: &ShortString, kind: ExchangeKind) -> Self {
+        Self {
+            name: name.clone(),
+            kind,
+            arguments: FieldTable::default(),
+        }
+    }
+
+    fn with(mut self, argument: &str, value: AMQPValue) -> Self {
+        self.arguments.insert(argument.into(), value);
+        self
+    }
+
+    async fn declare(&self, channel: &Channel) -> Result<(), TopologyError> {
+        let options = ExchangeDeclareOptions {
+            durable: true,
+            ..ExchangeDeclareOptions::default()
+        };
+        self.declare_with(channel, options).await
+    }
+
+    async fn declare_passively(&self, channel: &Channel) -> Result<(), TopologyError> {
+        let options = ExchangeDeclareOptions {
+            passive: true,
+            ..ExchangeDeclareOptions::default()
+        };
+        self.declare_with(channel, options).await
+    }
+
+    async fn declare_with(
+        &self,
+        channel: &Channel,
+        options: ExchangeDeclareOptions,
+    ) -> Result<(), TopologyError> {
+        channel
+            .exchange_declare(
+                self.name.clone(),
+                self.kind.clone(),
+                options,
+                self.arguments.clone(),
+            )
+            .await
+            .map_err(|source| TopologyError::of(ObjectKind::Exchange, &self.name, source))
+    }
+}
+
+impl QueueSpec {
+    /// A durable quorum queue, bound with an empty routing key.
+    fn bound(name: &ShortString, exchange: &ShortString) -> Self {
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-queue-type".into(), text("quorum"));
+        Self {
+            name: name.clone(),
+            arguments,
+            exchange: exchange.clone(),
+            routing_key: ShortString::default(),
+        }
+    }
+
+    fn with(mut self, argument: &str, value: AMQPValue) -> Self {
+        self.arguments.insert(argument.into(), value);
+        self
+    }
+
+    fn with_routing_key(mut self, routing_key: ShortString) -> Self {
+        self.routing_key = routing_key;
+        self
+    }
+
+    /// Dead-letters to `exchange` without a loss: the default strategy forgets a message before
+    /// its next queue has it. Source: RabbitMQ, "Quorum queues: at-least-once dead lettering",
+    /// which also asks for `reject-publish`.
+    fn dead_lettering(self, exchange: &ShortString) -> Self {
+        self.with("x-dead-letter-exchange", text(exchange.as_str()))
+            .with("x-dead-letter-strategy", text("at-least-once"))
+            .with("x-overflow", text("reject-publish"))
+    }
+
+    async fn declare(&self, channel: &Channel) -> Result<(), TopologyError> {
+        self.declare_queue(channel).await?;
+        channel
+            .queue_bind(
+                self.name.clone(),
+                self.exchange.clone(),
+                self.routing_key.clone(),
+                QueueBindOptions::default(),
+                FieldTable::default(),
+            )
+            .await
+            .map_err(|source| TopologyError::of(ObjectKind::Queue, &self.name, source))
+    }
+
+    async fn declare_queue(&self, channel: &Channel) -> Result<(), TopologyError> {
+        self.declare_with(channel, QueueDeclareOptions::durable())
+            .await
+    }
+
+    async fn declare_passively(&self, channel: &Channel) -> Result<(), TopologyError> {
+        self.declare_with(channel, QueueDeclareOptions::durable().passive())
+            .await
+    }
+
+    async fn declare_with(
+        &self,
+        channel: &Channel,
+        options: QueueDeclareOptions,
+    ) -> Result<(), TopologyError> {
+        channel
+            .queue_declare(self.name.clone(), options, self.arguments.clone())
+            .await
+            .map(drop)
+            .map_err(|source| TopologyError::of(ObjectKind::Queue, &self.name, source))
+    }
+}
+
+impl TopologyError {
+    fn of(object: ObjectKind, name: &ShortString, source: lapin::Error) -> Self {
+        let name = name.as_str().to_owned();
+        match soft(&source) {
+            Some((AMQPSoftError::PRECONDITIONFAILED, sentence)) => Self::Mismatch {
+                object,
+                name,
+                argument: argument_of(sentence).to_owned(),
+                detail: sentence.to_owned(),
+            },
+            Some(_) | None => Self::Declare {
+                object,
+                name,
+                source,
+            },
+        }
+    }
+}
+
+/// Turns the two answers that are findings into a state.
+fn known(result: Result<(), TopologyError>) -> Result<ObjectState, TopologyError> {
+    match result {
+        Ok(()) => Ok(ObjectState::Ok),
+        Err(TopologyError::Mismatch {
+            argument, detail, ..
+        }) => Ok(ObjectState::Mismatch { argument, detail }),
+        Err(TopologyError::Declare { source, .. })
+            if matches!(soft(&source), Some((AMQPSoftError::NOTFOUND, _))) =>
+        {
+            Ok(ObjectState::Missing)
+        }
+        Err(error @ (TopologyError::Declare { .. } | TopologyError::Channel(_))) => Err(error),
+    }
+}
+
+/// The channel-level error that the broker answered with, and its sentence.
+pub(crate) fn soft(error: &lapin::Error) -> Option<(&AMQPSoftError, &str)> {
+    if let ErrorKind::ProtocolError(error) = error.kind()
+        && let AMQPErrorKind::Soft(soft) = error.kind()
+    {
+        return Some((soft, error.get_message().as_str()));
+    }
+    None
+}
+
+/// The argument in a sentence such as `PRECONDITION_FAILED - inequivalent arg 'x-delivery-limit'
+/// for queue …`; `type`, `durable` and their like are named the same way.
+fn argument_of(sentence: &str) -> &str {
+    sentence
+        .split_once("arg '")
+        .and_then(|(_, rest)| rest.split_once('\''))
+        .map_or("argument", |(argument, _)| argument)
+}
+
+async fn open(connection: &Connection) -> Result<Channel, TopologyError> {
+    connection
+        .create_channel()
+        .await
+        .map_err(TopologyError::Channel)
+}
+
+fn text(value: &str) -> AMQPValue {
+    AMQPValue::LongString(value.into())
+}
+
+fn number(value: u64) -> AMQPValue {
+    AMQPValue::LongLongInt(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_dead_lettering_queue_is_at_least_once() {
+        let topology = Topology::new(&RabbitmqOptions::new("t")).unwrap();
+        let argument = |queue: &QueueSpec, name: &str| queue.arguments.inner().get(name).cloned();
+        let mut dead_lettering = 0;
+        for queue in &topology.queues {
+            assert_eq!(argument(queue, "x-queue-type"), Some(text("quorum")));
+            if argument(queue, "x-dead-letter-exchange").is_some() {
+                dead_lettering += 1;
+                assert_eq!(
+                    argument(queue, "x-dead-letter-strategy"),
+                    Some(text("at-least-once")),
+                    "{queue:?}"
+                );
+                assert_eq!(argument(queue, "x-overflow"), Some(text("reject-publish")));
+            }
+        }
+        assert_eq!(
+            dead_lettering,
+            Kind::ALL.len() + topology.ladder.rungs().len()
+        );
+    }
+
+    #[test]
+    fn names_are_made_of_prefix_and_purpose() {
+        let topology = Topology::new(&RabbitmqOptions::new("hongbao")).unwrap();
+        let names: Vec<_> = topology
+            .queues
+            .iter()
+            .map(|queue| queue.name.as_str())
+            .collect();
+        for name in [
+            "hongbao.jobs.disburse",
+            "hongbao.retry.500ms",
+            "hongbao.retry.17m",
+            "hongbao.outcomes.unrouted",
+            "hongbao.dead",
+        ] {
+            assert!(names.contains(&name), "{name} in {names:?}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_that_is_too_long_is_refused() {
+        assert!(Topology::new(&RabbitmqOptions::new(&"p".repeat(250))).is_err());
+    }
+
+    #[test]
+    fn the_argument_is_read_out_of_the_brokers_sentence() {
+        let sentence = "PRECONDITION_FAILED - inequivalent arg 'x-message-ttl' for queue 'q'";
+        assert_eq!(argument_of(sentence), "x-message-ttl");
+        assert_eq!(argument_of("something else"), "argument");
+    }
+}
