@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::app::client::ClientError;
 use crate::app::config::Problems;
 use crate::cli::exit_code::ExitCode;
 
@@ -62,6 +63,19 @@ impl From<Problems> for Failure {
         let count = problems.as_slice().len();
         let noun = if count == 1 { "mistake" } else { "mistakes" };
         Self::config(format!("{count} {noun} in the configuration\n{problems}"))
+    }
+}
+
+impl From<&ClientError> for Failure {
+    fn from(error: &ClientError) -> Self {
+        let message = with_causes(error);
+        if error.is_unreachable() {
+            Self::unreachable(message)
+        } else if error.is_config() {
+            Self::config(message)
+        } else {
+            Self::failed(message)
+        }
     }
 }
 
