@@ -1,5 +1,9 @@
 //! The translations between the ports and the outside world. Lists the adapters; nothing else.
 
 pub mod alipay;
+pub mod clock;
 pub mod memory_broker;
+pub mod memory_ledger;
 pub mod rabbitmq;
+pub mod random;
+pub mod redis_ledger;

@@ -1,1 +1,3 @@
-//! (to come)
+//! The simulated Alipay: the other side of the wire.
+
+pub mod bank;

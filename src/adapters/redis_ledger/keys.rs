@@ -1,0 +1,123 @@
+//! Every key that the ledger uses in Redis: one function each, so that none is spelled twice.
+
+use crate::domain::ident::{AppName, MerchantNo};
+use crate::domain::job::JobKey;
+
+/// The names of one ledger's keys, which all start with its prefix.
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    prefix: String,
+}
+
+impl Keys {
+    pub(super) fn new(prefix: String) -> Self {
+        Self { prefix }
+    }
+
+    /// The value of one job: `<prefix>:{<app>:<out_request_no>}`.
+    ///
+    /// The braces are Redis Cluster's hash tag. Neither part can hold a colon or a brace.
+    pub(super) fn entry(&self, key: &JobKey) -> String {
+        format!("{}:{{{}}}", self.prefix, member(key))
+    }
+
+    /// What SCAN matches to meet every [`Keys::entry`] and nothing else.
+    pub(super) fn entries_pattern(&self) -> String {
+        let mut pattern = String::with_capacity(self.prefix.len().saturating_add(3));
+        for character in self.prefix.chars() {
+            // Source: Redis KEYS, the characters that mean something in a glob-style pattern.
+            if matches!(character, '*' | '?' | '[' | ']' | '^' | '\\') {
+                pattern.push('\\');
+            }
+            pattern.push(character);
+        }
+        pattern.push_str(":{*}");
+        pattern
+    }
+
+    /// The job of a [`Keys::entry`], or `None` for any other key.
+    pub(super) fn job_of_entry(&self, name: &[u8]) -> Option<JobKey> {
+        let name = std::str::from_utf8(name).ok()?;
+        let tag = name.strip_prefix(&self.prefix)?.strip_prefix(":{")?;
+        job_of_member(tag.strip_suffix('}')?)
+    }
+
+    /// The tripwire's canary, a string that never expires.
+    pub(super) fn canary(&self) -> String {
+        format!("{}:canary", self.prefix)
+    }
+
+    /// The advisory index: a sorted set of [`member`]s, scored by the millisecond they are due at.
+    pub(super) fn unsettled(&self) -> String {
+        format!("{}:unsettled", self.prefix)
+    }
+
+    /// A string that is written only so that a WAIT covers everything written before it.
+    pub(super) fn fence(&self) -> String {
+        format!("{}:fence", self.prefix)
+    }
+}
+
+/// A job in the index: `<app>:<out_request_no>`.
+pub(super) fn member(key: &JobKey) -> String {
+    key.to_string()
+}
+
+/// The job of a [`member`], or `None` for any other text.
+pub(super) fn job_of_member(member: &str) -> Option<JobKey> {
+    let (app, number) = member.split_once(':')?;
+    Some(JobKey {
+        app: AppName::new(app).ok()?,
+        out_request_no: MerchantNo::new(number).ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Keys, job_of_member, member};
+    use crate::domain::ident::{AppName, MerchantNo};
+    use crate::domain::job::JobKey;
+
+    fn key() -> JobKey {
+        JobKey {
+            app: AppName::new("main").unwrap(),
+            out_request_no: MerchantNo::new("R202611220000001").unwrap(),
+        }
+    }
+
+    #[test]
+    fn an_entry_is_under_the_prefix_with_the_job_as_hash_tag() {
+        let keys = Keys::new("hongbao".to_owned());
+        assert_eq!(keys.entry(&key()), "hongbao:{main:R202611220000001}");
+        assert_eq!(
+            keys.job_of_entry(keys.entry(&key()).as_bytes()),
+            Some(key())
+        );
+        assert_eq!(job_of_member(&member(&key())), Some(key()));
+    }
+
+    #[test]
+    fn other_keys_are_no_entries() {
+        let keys = Keys::new("hongbao".to_owned());
+        for name in [
+            keys.canary(),
+            keys.unsettled(),
+            keys.fence(),
+            "hongbao:{}".to_owned(),
+            "hongbao:{main}".to_owned(),
+            "hongbao:{main:a b}".to_owned(),
+            "hongbao:{main:a}x".to_owned(),
+            "other:{main:a}".to_owned(),
+            "hongbao2:{main:a}".to_owned(),
+        ] {
+            assert_eq!(keys.job_of_entry(name.as_bytes()), None, "{name}");
+        }
+        assert_eq!(keys.job_of_entry(b"hongbao:{main:\xff}"), None);
+    }
+
+    #[test]
+    fn a_prefix_is_matched_letter_by_letter() {
+        let keys = Keys::new("a*[b]?".to_owned());
+        assert_eq!(keys.entries_pattern(), "a\\*\\[b\\]\\?:{*}");
+    }
+}

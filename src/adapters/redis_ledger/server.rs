@@ -1,0 +1,137 @@
+//! What a server says of itself, and whether it is fit to be a ledger.
+
+use crate::adapters::redis_ledger::connection::ConnectError;
+use crate::adapters::redis_ledger::tripwire::ServerIds;
+
+/// The oldest server that knows `SET … NX GET`. Source: Redis SET, history, 7.0.0.
+const MAJOR_VERSION_MIN: u32 = 7;
+
+/// What the server said of itself at the last connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerFacts {
+    /// Its version; Valkey says here which Redis it is compatible with.
+    pub version: String,
+    /// Whether it writes every change to a file before or soon after it answers.
+    pub persistence: Persistence,
+    /// How many replicas are connected to it.
+    pub replicas: u32,
+    /// How far its clock was ahead of ours, in milliseconds; negative when it was behind. As
+    /// uncertain as half a round trip.
+    pub clock_skew_ms: i64,
+}
+
+/// What a restart of the server leaves of the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persistence {
+    /// The append-only file is on: at most the last second is lost.
+    AppendOnlyFile,
+    /// It is off: a restart may lose minutes, or everything.
+    Snapshots,
+}
+
+/// The parts of `INFO` that matter here.
+#[derive(Debug)]
+pub(super) struct Info {
+    pub(super) ids: ServerIds,
+    pub(super) version: String,
+    pub(super) persistence: Persistence,
+    pub(super) replicas: u32,
+}
+
+impl Info {
+    /// Reads the answer to `INFO`, and refuses a server that cannot be a ledger.
+    ///
+    /// The eviction policy is read here too: `CONFIG GET` is forbidden at many providers.
+    pub(super) fn parse(text: &str) -> Result<Self, ConnectError> {
+        let version = field(text, "redis_version")?;
+        let major = version.split('.').next().map(str::parse::<u32>);
+        if !matches!(major, Some(Ok(major)) if major >= MAJOR_VERSION_MIN) {
+            return Err(ConnectError::Version {
+                found: version.to_owned(),
+            });
+        }
+        if field(text, "role")? != "master" {
+            return Err(ConnectError::Replica);
+        }
+        let policy = field(text, "maxmemory_policy")?;
+        if policy != "noeviction" {
+            return Err(ConnectError::Eviction {
+                policy: policy.to_owned(),
+            });
+        }
+        let persistence = match field(text, "aof_enabled") {
+            Ok("1") => Persistence::AppendOnlyFile,
+            Ok(_) | Err(_) => Persistence::Snapshots,
+        };
+        Ok(Self {
+            ids: ServerIds {
+                run_id: field(text, "run_id")?.to_owned(),
+                master_replid: field(text, "master_replid")?.to_owned(),
+            },
+            version: version.to_owned(),
+            persistence,
+            replicas: field(text, "connected_slaves")?.parse().unwrap_or(0),
+        })
+    }
+}
+
+fn field<'a>(text: &'a str, name: &'static str) -> Result<&'a str, ConnectError> {
+    text.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+        .ok_or(ConnectError::Info { field: name })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Info, Persistence};
+
+    const INFO: &str = "# Server\r\nredis_version:7.0.15\r\nredis_git_sha1:0\r\nrun_id:abc\r\n\
+        # Memory\r\nmaxmemory_policy:noeviction\r\n# Persistence\r\naof_enabled:1\r\n\
+        # Replication\r\nrole:master\r\nconnected_slaves:2\r\nmaster_replid:def\r\n";
+
+    #[test]
+    fn a_fit_server_is_known_by_its_ids() {
+        let info = Info::parse(INFO).unwrap();
+        assert_eq!(info.ids.run_id, "abc");
+        assert_eq!(info.ids.master_replid, "def");
+        assert_eq!(info.version, "7.0.15");
+        assert_eq!(info.persistence, Persistence::AppendOnlyFile);
+        assert_eq!(info.replicas, 2);
+    }
+
+    #[test]
+    fn an_unfit_server_is_refused_with_what_was_found() {
+        for (from, to, message) in [
+            (
+                "redis_version:7.0.15",
+                "redis_version:6.2.14",
+                "the server is Redis 6.2.14; 7.0 or newer is needed",
+            ),
+            (
+                "redis_version:7.0.15",
+                "redis_version:?",
+                "the server is Redis ?; 7.0 or newer is needed",
+            ),
+            (
+                "maxmemory_policy:noeviction",
+                "maxmemory_policy:allkeys-lru",
+                "the server may evict entries: maxmemory-policy is allkeys-lru; set it to noeviction",
+            ),
+            (
+                "role:master",
+                "role:slave",
+                "the server is a replica; the ledger needs the master",
+            ),
+            ("run_id:", "walk_id:", "the server's INFO has no run_id"),
+        ] {
+            let error = Info::parse(&INFO.replace(from, to)).unwrap_err();
+            assert_eq!(error.to_string(), message);
+        }
+        for newer in ["7.2.4", "8.0.2", "10.0.0"] {
+            assert!(
+                Info::parse(&INFO.replace("7.0.15", newer)).is_ok(),
+                "{newer}"
+            );
+        }
+    }
+}
