@@ -95,26 +95,34 @@ impl AlipayGateway {
         }
     }
 
-    fn report(
-        &self,
-        app: &AppName,
-        method: Method,
-        verdict: &'static str,
-        started: Monotonic,
-        labels: CodeLabels,
-    ) {
+    fn started<'a>(&self, app: &'a AppName, method: Method) -> Started<'a> {
+        Started {
+            app,
+            method,
+            at: self.clock.monotonic(),
+        }
+    }
+
+    fn report(&self, call: &Started<'_>, verdict: &'static str, labels: CodeLabels) {
         if let Some(observer) = &self.observer {
             let (code, sub_code) = labels;
             observer.called(&CallReport {
-                app,
-                method: method.as_str(),
+                app: call.app,
+                method: call.method.as_str(),
                 verdict,
                 code,
                 sub_code,
-                duration: self.clock.monotonic().since(started),
+                duration: self.clock.monotonic().since(call.at),
             });
         }
     }
+}
+
+/// A call that is under way.
+struct Started<'a> {
+    app: &'a AppName,
+    method: Method,
+    at: Monotonic,
 }
 
 #[async_trait]
@@ -145,7 +153,7 @@ impl Gateway for AlipayGateway {
         else {
             return Verdict::NotExecuted(NotExecuted::NotSent);
         };
-        let started = self.clock.monotonic();
+        let started = self.started(app, method);
         let (verdict, labels) = match self.call(lane, method, &prepared.biz_content.0).await {
             Ok(body) => self.judge(lane, method).verdict(&body, &prepared.expected),
             Err(failure) => {
@@ -156,7 +164,7 @@ impl Gateway for AlipayGateway {
                 (verdict, NO_CODES)
             }
         };
-        self.report(app, method, verdict.as_str(), started, labels);
+        self.report(&started, verdict.as_str(), labels);
         verdict
     }
 
@@ -165,7 +173,7 @@ impl Gateway for AlipayGateway {
             return Finding::NotExecuted(NotExecuted::NotSent);
         };
         let method = Method::Query;
-        let started = self.clock.monotonic();
+        let started = self.started(app, method);
         let content = biz_content::of_query(target);
         let (finding, labels) = match self.call(lane, method, &content).await {
             Ok(body) => self.judge(lane, method).finding(&body, target),
@@ -177,7 +185,7 @@ impl Gateway for AlipayGateway {
                 (finding, NO_CODES)
             }
         };
-        self.report(app, method, finding.as_str(), started, labels);
+        self.report(&started, finding.as_str(), labels);
         finding
     }
 }

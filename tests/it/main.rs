@@ -9,6 +9,7 @@
 )]
 
 mod cli;
+mod gateway;
 mod house;
 mod layers;
 mod openssl;
