@@ -46,7 +46,11 @@ impl ClientError {
         match self {
             Self::Embedded { .. }
             | Self::Connect(
-                ConnectError::NoAddress | ConnectError::Address { .. } | ConnectError::Name { .. },
+                ConnectError::NoAddress
+                | ConnectError::Address { .. }
+                | ConnectError::Name { .. }
+                | ConnectError::Login { .. }
+                | ConnectError::VirtualHost { .. },
             ) => true,
             Self::Connect(_) | Self::NotDeclared { .. } => false,
         }
