@@ -8,10 +8,15 @@
     reason = "clippy lets tests panic, but not the functions that tests share"
 )]
 
+mod broker_contract;
 mod cli;
 mod gateway;
 mod house;
 mod layers;
+mod ledger_contract;
+mod ledger_entries;
 mod openssl;
+mod redis_ledger;
+mod redis_server;
 mod servers;
 mod tree;

@@ -1,0 +1,501 @@
+//! What the broker port promises, tried on every implementation.
+//!
+//! Each fact is a function of a [`World`]; the list at the end runs them all on both.
+
+mod clock;
+mod memory;
+mod rabbitmq;
+mod rabbitmq_alone;
+mod rabbitmq_faults;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use hongbaod::domain::entry::{ReturnAddress, Ticket};
+use hongbaod::domain::job::Kind;
+use hongbaod::domain::time::UnixMillis;
+use hongbaod::ports::broker::{
+    Broker, Delivery, DeliveryTag, Epitaph, EventMessage, JobCopy, PublishError, Settlement,
+};
+use hongbaod::ports::ledger::Connection;
+use tokio::time::timeout;
+
+use clock::elapsed;
+
+/// Unacknowledged deliveries of a replica and kind at a time.
+const PREFETCH: u16 = 4;
+
+/// The shortest rung of the ladder in these tests.
+const DELAY_MIN: Duration = Duration::from_millis(100);
+
+/// Longer than anything that is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long something that must not come is waited for.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// One broker with empty queues, and what a test can see of it from outside.
+#[async_trait]
+trait World: Send + Sync {
+    /// A new consumer of the same queues.
+    async fn replica(&self) -> Arc<dyn Broker>;
+
+    /// Every event from now on.
+    async fn subscribe(&self) -> Box<dyn Letters>;
+
+    /// A new reply queue of this name.
+    async fn reply_queue(&self, name: &str) -> Box<dyn Letters>;
+
+    /// What was buried: body, reason, detail.
+    async fn next_buried(&self) -> (Bytes, String, String);
+}
+
+/// Messages that arrive somewhere.
+#[async_trait]
+trait Letters: Send {
+    async fn next(&mut self) -> Letter;
+}
+
+#[derive(Debug)]
+struct Letter {
+    routing_key: String,
+    message_id: Option<String>,
+    correlation_id: Option<String>,
+    body: Bytes,
+}
+
+fn job(kind: Kind, body: &str) -> JobCopy {
+    JobCopy {
+        kind,
+        body: Bytes::copy_from_slice(body.as_bytes()),
+        ticket: None,
+        return_address: ReturnAddress::default(),
+        published_at: None,
+        attempts: 0,
+    }
+}
+
+fn event(id: &str) -> EventMessage {
+    EventMessage {
+        routing_key: "disburse.succeeded".to_owned(),
+        id: id.to_owned(),
+        body: Bytes::from(format!("{{\"id\":\"{id}\"}}")),
+    }
+}
+
+/// The next delivery; fails rather than waiting for ever.
+async fn arrival(broker: &dyn Broker, kind: Kind) -> Delivery {
+    timeout(PATIENCE, broker.next(kind))
+        .await
+        .expect("a delivery in time")
+        .expect("a broker that was not stopped")
+}
+
+async fn nothing_arrives(broker: &dyn Broker, kind: Kind) {
+    let arrived = timeout(QUIET, broker.next(kind)).await;
+    assert!(arrived.is_err(), "{arrived:?}");
+}
+
+/// Waits until `holds` says yes.
+async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+    let wait = async {
+        while !holds().await {
+            clock::pause(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, wait)
+        .await
+        .unwrap_or_else(|_| panic!("{what} within {PATIENCE:?}"));
+}
+
+fn body(delivery: &Delivery) -> &str {
+    std::str::from_utf8(&delivery.body).unwrap()
+}
+
+async fn a_published_job_arrives_as_it_was_sent(world: &dyn World) {
+    let broker = world.replica().await;
+    let sent = JobCopy {
+        ticket: Some(Ticket(4)),
+        return_address: ReturnAddress {
+            reply_to: Some("answers".to_owned()),
+            correlation_id: Some("c-9".to_owned()),
+            message_id: Some("m-9".to_owned()),
+            traceparent: Some("00-11-22-01".to_owned()),
+        },
+        published_at: Some(UnixMillis(1_700_000_000_123)),
+        attempts: 2,
+        ..job(Kind::Query, "q")
+    };
+    broker.publish_job(&sent).await.unwrap();
+    let delivery = arrival(&*broker, Kind::Query).await;
+    assert_eq!(delivery.kind, Kind::Query);
+    assert_eq!(delivery.body, sent.body);
+    assert_eq!(delivery.ticket, sent.ticket);
+    assert_eq!(delivery.return_address, sent.return_address);
+    assert_eq!(delivery.published_at, sent.published_at);
+    assert_eq!(delivery.attempts, 2);
+    assert!(!delivery.redelivered);
+    assert!(broker.holds(&delivery.tag));
+}
+
+async fn each_kind_has_its_own_queue(world: &dyn World) {
+    let broker = world.replica().await;
+    for kind in Kind::ALL {
+        broker.publish_job(&job(kind, kind.as_str())).await.unwrap();
+    }
+    for kind in Kind::ALL {
+        let delivery = arrival(&*broker, kind).await;
+        assert_eq!((delivery.kind, body(&delivery)), (kind, kind.as_str()));
+    }
+}
+
+async fn an_acknowledged_delivery_never_comes_again(world: &dyn World) {
+    let broker = world.replica().await;
+    broker.publish_job(&job(Kind::Disburse, "1")).await.unwrap();
+    let delivery = arrival(&*broker, Kind::Disburse).await;
+    assert_eq!(broker.ack(&delivery.tag).await, Settlement::Sent);
+    assert!(!broker.holds(&delivery.tag));
+    assert_eq!(broker.ack(&delivery.tag).await, Settlement::Lost);
+    broker.close().await;
+    let other = world.replica().await;
+    nothing_arrives(&*other, Kind::Disburse).await;
+}
+
+async fn a_tag_that_was_never_given_is_lost(world: &dyn World) {
+    let broker = world.replica().await;
+    let tag = DeliveryTag {
+        channel: u64::MAX,
+        tag: 1,
+    };
+    assert!(!broker.holds(&tag));
+    assert_eq!(broker.ack(&tag).await, Settlement::Lost);
+    assert_eq!(broker.hand_back(&tag).await, Settlement::Lost);
+}
+
+async fn a_delivery_handed_back_comes_again_marked(world: &dyn World) {
+    let broker = world.replica().await;
+    let sent = JobCopy {
+        ticket: Some(Ticket(1)),
+        ..job(Kind::Refund, "r")
+    };
+    broker.publish_job(&sent).await.unwrap();
+    let first = arrival(&*broker, Kind::Refund).await;
+    assert_eq!(broker.hand_back(&first.tag).await, Settlement::Sent);
+    assert!(!broker.holds(&first.tag));
+    let second = arrival(&*broker, Kind::Refund).await;
+    assert!(second.redelivered);
+    assert_ne!(second.tag, first.tag);
+    assert_eq!((body(&second), second.ticket), ("r", Some(Ticket(1))));
+}
+
+async fn deliveries_of_a_replica_that_goes_come_again_marked(world: &dyn World) {
+    let leaving = world.replica().await;
+    for number in 0..3 {
+        let sent = job(Kind::Pay, &number.to_string());
+        leaving.publish_job(&sent).await.unwrap();
+    }
+    let held = arrival(&*leaving, Kind::Pay).await;
+    leaving.close().await;
+    assert_eq!(leaving.ack(&held.tag).await, Settlement::Lost);
+    assert_eq!(leaving.connection(), Connection::Down);
+    let staying = world.replica().await;
+    let mut bodies = Vec::new();
+    for _ in 0..3 {
+        let delivery = arrival(&*staying, Kind::Pay).await;
+        if body(&delivery) == body(&held) {
+            assert!(delivery.redelivered);
+        }
+        bodies.push(body(&delivery).to_owned());
+        assert_eq!(staying.ack(&delivery.tag).await, Settlement::Sent);
+    }
+    bodies.sort();
+    assert_eq!(bodies, ["0", "1", "2"]);
+}
+
+async fn the_prefetch_bounds_what_is_unacknowledged(world: &dyn World) {
+    let broker = world.replica().await;
+    for number in 0..=PREFETCH {
+        let sent = job(Kind::Disburse, &number.to_string());
+        broker.publish_job(&sent).await.unwrap();
+    }
+    let mut held = Vec::new();
+    for _ in 0..PREFETCH {
+        held.push(arrival(&*broker, Kind::Disburse).await);
+    }
+    nothing_arrives(&*broker, Kind::Disburse).await;
+    assert_eq!(broker.ack(&held[1].tag).await, Settlement::Sent);
+    let last = arrival(&*broker, Kind::Disburse).await;
+    assert_eq!(body(&last), PREFETCH.to_string());
+}
+
+async fn a_later_copy_comes_back_after_its_delay_with_its_ticket(world: &dyn World) {
+    let broker = world.replica().await;
+    let copy = JobCopy {
+        ticket: Some(Ticket(7)),
+        ..job(Kind::Refund, "later")
+    };
+    for delay in [DELAY_MIN, DELAY_MIN * 3] {
+        let waited = elapsed(async {
+            broker.publish_later(&copy, delay).await.unwrap();
+            let delivery = arrival(&*broker, Kind::Refund).await;
+            assert_eq!(
+                (body(&delivery), delivery.ticket),
+                ("later", Some(Ticket(7)))
+            );
+            // It waited; nobody had it before.
+            assert!(!delivery.redelivered);
+            broker.ack(&delivery.tag).await;
+        })
+        .await;
+        assert!(waited >= delay, "{waited:?} for {delay:?}");
+    }
+}
+
+async fn a_copy_may_be_put_off_again_and_again(world: &dyn World) {
+    let broker = world.replica().await;
+    let mut copy = job(Kind::Query, "again");
+    broker.publish_job(&copy).await.unwrap();
+    for attempts in 1..=4 {
+        let delivery = arrival(&*broker, Kind::Query).await;
+        assert_eq!(delivery.attempts, attempts - 1);
+        copy.attempts = attempts;
+        broker.publish_later(&copy, DELAY_MIN).await.unwrap();
+        assert_eq!(broker.ack(&delivery.tag).await, Settlement::Sent);
+    }
+    assert_eq!(arrival(&*broker, Kind::Query).await.attempts, 4);
+}
+
+async fn a_paused_replica_leaves_the_jobs_to_others(world: &dyn World) {
+    let (paused, other) = (world.replica().await, world.replica().await);
+    paused.publish_job(&job(Kind::Pay, "held")).await.unwrap();
+    // Whoever got it keeps it while the other one is paused.
+    let (paused, other, held) = tokio::select! {
+        held = arrival(&*paused, Kind::Pay) => (Arc::clone(&paused), other, held),
+        held = arrival(&*other, Kind::Pay) => (Arc::clone(&other), paused, held),
+    };
+    paused.pause().await;
+    for number in 0..3 {
+        let sent = job(Kind::Pay, &number.to_string());
+        other.publish_job(&sent).await.unwrap();
+    }
+    for _ in 0..3 {
+        let delivery = arrival(&*other, Kind::Pay).await;
+        assert_eq!(other.ack(&delivery.tag).await, Settlement::Sent);
+    }
+    nothing_arrives(&*paused, Kind::Pay).await;
+    assert!(paused.holds(&held.tag), "what was delivered stays ours");
+    assert_eq!(paused.connection(), Connection::Up);
+    assert_eq!(paused.ack(&held.tag).await, Settlement::Sent);
+
+    paused.resume().await;
+    other.pause().await;
+    other.publish_job(&job(Kind::Pay, "after")).await.unwrap();
+    assert_eq!(body(&arrival(&*paused, Kind::Pay).await), "after");
+}
+
+async fn a_paused_replica_gives_back_what_it_had_not_handed_out(world: &dyn World) {
+    let (first, second) = (world.replica().await, world.replica().await);
+    second.pause().await;
+    for number in 0..3 {
+        let sent = job(Kind::Pay, &number.to_string());
+        first.publish_job(&sent).await.unwrap();
+    }
+    let held = arrival(&*first, Kind::Pay).await;
+    first.pause().await;
+    second.resume().await;
+    for _ in 0..2 {
+        let delivery = arrival(&*second, Kind::Pay).await;
+        assert_ne!(body(&delivery), body(&held));
+        assert_eq!(second.ack(&delivery.tag).await, Settlement::Sent);
+    }
+    assert_eq!(first.ack(&held.tag).await, Settlement::Sent);
+}
+
+async fn jobs_that_nobody_takes_are_counted_as_waiting(world: &dyn World) {
+    let broker = world.replica().await;
+    broker.pause().await;
+    for number in 0..3 {
+        let sent = job(Kind::Refund, &number.to_string());
+        broker.publish_job(&sent).await.unwrap();
+    }
+    // RabbitMQ counts a little behind.
+    eventually("three waiting", async || {
+        broker.waiting(Kind::Refund).await == Some(3)
+    })
+    .await;
+    assert_eq!(broker.waiting(Kind::Disburse).await, Some(0));
+}
+
+async fn a_buried_job_keeps_its_reason(world: &dyn World) {
+    let broker = world.replica().await;
+    let epitaph = Epitaph {
+        reason: "invalid",
+        detail: "field \"amount\" is missing".to_owned(),
+        at: UnixMillis(1_700_000_000_000),
+    };
+    broker
+        .bury(&job(Kind::Disburse, "bad"), &epitaph)
+        .await
+        .unwrap();
+    let (body, reason, detail) = timeout(PATIENCE, world.next_buried()).await.unwrap();
+    assert_eq!(body, "bad");
+    assert_eq!((reason.as_str(), detail), (epitaph.reason, epitaph.detail));
+}
+
+async fn an_event_reaches_every_subscriber(world: &dyn World) {
+    let broker = world.replica().await;
+    broker.publish_event(&event("unheard")).await.unwrap();
+    let mut subscribers = [world.subscribe().await, world.subscribe().await];
+    broker.publish_event(&event("e-1")).await.unwrap();
+    for subscriber in &mut subscribers {
+        let letter = timeout(PATIENCE, subscriber.next()).await.unwrap();
+        assert_eq!(letter.routing_key, "disburse.succeeded");
+        assert_eq!(letter.message_id.as_deref(), Some("e-1"));
+        assert_eq!(letter.body, event("e-1").body);
+    }
+}
+
+async fn a_reply_reaches_its_queue_and_a_missing_queue_is_unroutable(world: &dyn World) {
+    let broker = world.replica().await;
+    let name = crate::servers::unique_prefix("answers");
+    let address = ReturnAddress {
+        reply_to: Some(name.clone()),
+        correlation_id: Some("c-1".to_owned()),
+        ..ReturnAddress::default()
+    };
+    let refused = broker.publish_reply(&event("e-1"), &address).await;
+    let Err(PublishError::Unroutable { routing_key, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(routing_key, name);
+    let mut replies = world.reply_queue(&name).await;
+    broker.publish_reply(&event("e-2"), &address).await.unwrap();
+    let letter = timeout(PATIENCE, replies.next()).await.unwrap();
+    assert_eq!(letter.message_id.as_deref(), Some("e-2"));
+    assert_eq!(letter.correlation_id.as_deref(), Some("c-1"));
+    let nameless = ReturnAddress {
+        reply_to: Some("q".repeat(300)),
+        ..ReturnAddress::default()
+    };
+    let refused = broker.publish_reply(&event("e-3"), &nameless).await;
+    assert!(
+        matches!(refused, Err(PublishError::Unroutable { .. })),
+        "{refused:?}"
+    );
+}
+
+async fn stopping_ends_next_but_keeps_what_is_held(world: &dyn World) {
+    let broker = world.replica().await;
+    for number in 0..3 {
+        let sent = job(Kind::Disburse, &number.to_string());
+        broker.publish_job(&sent).await.unwrap();
+    }
+    let held = arrival(&*broker, Kind::Disburse).await;
+    let waiting = {
+        let broker = Arc::clone(&broker);
+        tokio::spawn(async move { broker.next(Kind::Refund).await })
+    };
+    broker.stop().await;
+    assert!(timeout(PATIENCE, waiting).await.unwrap().unwrap().is_none());
+    assert!(
+        timeout(PATIENCE, broker.next(Kind::Disburse))
+            .await
+            .unwrap()
+            .is_none()
+    );
+    broker.resume().await;
+    assert!(
+        timeout(PATIENCE, broker.next(Kind::Query))
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(broker.holds(&held.tag));
+    broker.publish_event(&event("e-1")).await.unwrap();
+    assert_eq!(broker.ack(&held.tag).await, Settlement::Sent);
+    broker.close().await;
+    let other = world.replica().await;
+    for _ in 0..2 {
+        assert_ne!(body(&arrival(&*other, Kind::Disburse).await), body(&held));
+    }
+    nothing_arrives(&*other, Kind::Disburse).await;
+}
+
+async fn many_waiters_share_the_deliveries(world: &dyn World) {
+    let broker = world.replica().await;
+    let waiters: Vec<_> = (0..3)
+        .map(|_| {
+            let broker = Arc::clone(&broker);
+            tokio::spawn(async move { broker.next(Kind::Query).await.unwrap().body })
+        })
+        .collect();
+    for number in 0..3 {
+        let sent = job(Kind::Query, &number.to_string());
+        broker.publish_job(&sent).await.unwrap();
+    }
+    let mut bodies = Vec::new();
+    for waiter in waiters {
+        bodies.push(timeout(PATIENCE, waiter).await.unwrap().unwrap());
+    }
+    bodies.sort();
+    assert_eq!(bodies, ["0", "1", "2"]);
+}
+
+async fn a_closed_broker_publishes_nothing(world: &dyn World) {
+    let broker = world.replica().await;
+    broker.close().await;
+    assert_eq!(broker.connection(), Connection::Down);
+    let refused = broker.publish_job(&job(Kind::Pay, "late")).await;
+    assert!(
+        matches!(refused, Err(PublishError::Unavailable(_))),
+        "{refused:?}"
+    );
+    assert!(
+        timeout(PATIENCE, broker.next(Kind::Pay))
+            .await
+            .unwrap()
+            .is_none()
+    );
+}
+
+macro_rules! facts {
+    ($($fact:ident),* $(,)?) => {
+        mod on_memory {
+            $(#[tokio::test]
+            async fn $fact() {
+                super::$fact(&super::memory::MemoryWorld::new()).await;
+            })*
+        }
+        mod on_rabbitmq {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $fact() {
+                let world = super::rabbitmq::RabbitmqWorld::new().await;
+                super::$fact(&world).await;
+                world.demolish().await;
+            })*
+        }
+    };
+}
+
+facts!(
+    a_published_job_arrives_as_it_was_sent,
+    each_kind_has_its_own_queue,
+    an_acknowledged_delivery_never_comes_again,
+    a_tag_that_was_never_given_is_lost,
+    a_delivery_handed_back_comes_again_marked,
+    deliveries_of_a_replica_that_goes_come_again_marked,
+    the_prefetch_bounds_what_is_unacknowledged,
+    a_later_copy_comes_back_after_its_delay_with_its_ticket,
+    a_copy_may_be_put_off_again_and_again,
+    a_paused_replica_leaves_the_jobs_to_others,
+    a_paused_replica_gives_back_what_it_had_not_handed_out,
+    jobs_that_nobody_takes_are_counted_as_waiting,
+    a_buried_job_keeps_its_reason,
+    an_event_reaches_every_subscriber,
+    a_reply_reaches_its_queue_and_a_missing_queue_is_unroutable,
+    stopping_ends_next_but_keeps_what_is_held,
+    many_waiters_share_the_deliveries,
+    a_closed_broker_publishes_nothing,
+);
