@@ -106,7 +106,7 @@ pub fn main() -> process::ExitCode {
 fn execute(cli: Cli) -> Result<ExitCode, Failure> {
     let named = cli.config.as_deref();
     match cli.command {
-        Command::Run => run::execute(named),
+        Command::Run => block_on(run::execute(named)),
         Command::Sandbox(args) => block_on(sandbox::execute(args)),
         Command::Check(args) => block_on(check::execute(args, named)),
         Command::Submit(args) => block_on(submit::execute(args, named)),

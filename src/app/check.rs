@@ -89,11 +89,11 @@ impl Row {
 
 /// Reads the configuration's keys and asks every server; one row each, in a fixed order.
 pub async fn check(config: &Config) -> Vec<Row> {
-    let (mut rows, identities) = keys::check(config);
+    let mut rows = keys::check(config);
     let (redis, rabbitmq, alipay) = tokio::join!(
         servers::redis(config),
         servers::rabbitmq(config),
-        gateway::check(config, identities),
+        gateway::check(config),
     );
     rows.extend(redis);
     rows.extend(rabbitmq);

@@ -1,10 +1,12 @@
 //! The connection of a producer or an operator: never one that takes jobs.
 
-use secrecy::SecretString;
+use std::error::Error;
 
 use crate::adapters::rabbitmq::client::EventStream;
 use crate::adapters::rabbitmq::{ConnectError, RabbitmqOptions, TopologyError};
-use crate::app::config::{Config, Servers};
+use crate::adapters::redis_ledger;
+use crate::app::assembly::rabbitmq_options;
+use crate::app::config::Config;
 
 pub use crate::adapters::rabbitmq::client::WatchedEvent;
 
@@ -79,28 +81,23 @@ pub async fn watch(config: &Config, pattern: &str) -> Result<EventStream, Client
     Ok(EventStream::connect(&options, pattern).await?)
 }
 
+/// Tells whether an error of a start is that a server does not answer, so that waiting may help.
+#[must_use]
+pub fn is_unreachable(error: &(dyn Error + 'static)) -> bool {
+    let rabbitmq = error.downcast_ref::<ConnectError>();
+    let redis = error.downcast_ref::<redis_ledger::ConnectError>();
+    matches!(rabbitmq, Some(ConnectError::Unreachable { .. }))
+        || matches!(redis, Some(redis_ledger::ConnectError::Unreachable { .. }))
+}
+
 /// How to reach the broker, under a name that its management page shows.
 ///
 /// # Errors
 ///
 /// [`ClientError::Embedded`].
-pub fn broker_options(config: &Config, name: &str) -> Result<RabbitmqOptions, ClientError> {
-    let Servers::Urls(urls) = &config.rabbitmq.servers else {
-        let key = "rabbitmq.urls";
-        return Err(ClientError::Embedded { key });
-    };
-    let mut options = RabbitmqOptions::new(&config.rabbitmq.prefix);
-    options.urls = urls
-        .iter()
-        .map(|url| SecretString::from(url.expose()))
-        .collect();
-    options.heartbeat = config.rabbitmq.heartbeat;
-    options.delivery_limit = config.rabbitmq.delivery_limit;
-    options.confirm_timeout = config.rabbitmq.confirm_timeout;
-    options.delay_min = config.retry.delay_min;
-    options.delay_max = config.retry.delay_max;
-    options.multiplier_permille = config.retry.multiplier_permille;
-    options.unrouted_max = config.rabbitmq.unrouted_max;
+pub(crate) fn broker_options(config: &Config, name: &str) -> Result<RabbitmqOptions, ClientError> {
+    let key = "rabbitmq.urls";
+    let mut options = rabbitmq_options(config).ok_or(ClientError::Embedded { key })?;
     name.clone_into(&mut options.connection_name);
     Ok(options)
 }

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use secrecy::SecretString;
-
 use crate::adapters::clock::SystemClock;
 use crate::adapters::random::SystemRandom;
-use crate::adapters::redis_ledger::{ConnectError, RedisInspector, RedisLedgerOptions};
-use crate::app::config::{Config, Servers};
+use crate::adapters::redis_ledger::{ConnectError, RedisInspector};
+use crate::app::assembly::redis_options;
+use crate::app::config::Config;
 use crate::domain::entry::Entry;
 use crate::domain::job::JobKey;
 use crate::domain::time::UnixMillis;
@@ -79,14 +78,7 @@ pub async fn show(config: &Config, key: &JobKey) -> Result<Remembered, ShowError
 ///
 /// [`ShowError`], but for [`ShowError::Read`].
 pub(crate) async fn inspector(config: &Config) -> Result<RedisInspector, ShowError> {
-    let Servers::Urls(urls) = &config.redis.servers else {
-        return Err(ShowError::Embedded);
-    };
-    // Never empty, and standalone mode takes exactly one.
-    let url = urls.first().ok_or(ShowError::Embedded)?;
-    let mut options = RedisLedgerOptions::new(SecretString::from(url.expose()));
-    options.connect_timeout = config.redis.connect_timeout;
-    options.response_timeout = config.redis.response_timeout;
+    let options = redis_options(config).ok_or(ShowError::Embedded)?;
     let (clock, random) = (Arc::new(SystemClock::new()), Arc::new(SystemRandom));
     Ok(RedisInspector::connect(options, clock, random).await?)
 }

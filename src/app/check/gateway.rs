@@ -2,83 +2,44 @@
 
 use std::sync::Arc;
 
-use crate::adapters::alipay::biz_content::ExpirySpelling;
-use crate::adapters::alipay::codes::ExtraCodes;
-use crate::adapters::alipay::{AlipayGateway, AlipayOptions, AppOptions};
+use crate::adapters::alipay::AlipayGateway;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::random::SystemRandom;
-use crate::app::check::keys::{Identity, sign_type};
+use crate::app::alipay_setup;
 use crate::app::check::{Row, State, with_causes};
 use crate::app::config::Config;
-use crate::domain::ident::{AppName, MerchantNo};
+use crate::domain::ident::MerchantNo;
 use crate::domain::job::{OperationRef, OrderRef, QueryTarget};
 use crate::domain::verdict::{Blockage, Doubt, Finding, NotExecuted};
 use crate::ports::clock::Random;
 use crate::ports::gateway::Gateway;
 
-/// Asks once for each app whose keys are good; nothing of it moves money.
-pub(super) async fn check(config: &Config, identities: Vec<Identity>) -> Vec<Row> {
-    let names: Vec<String> = identities.iter().map(|app| app.name.clone()).collect();
-    if names.is_empty() {
-        let detail = "not asked: no app has good keys";
-        return vec![Row::new("alipay", &config.alipay.gateway, State::Failed, detail)];
-    }
-    let gateway = match gateway(config, identities) {
+/// Asks once for each app; nothing of it moves money.
+pub(super) async fn check(config: &Config) -> Vec<Row> {
+    let url = &config.alipay.gateway;
+    let Ok(options) = alipay_setup::options(config) else {
+        // The rows of the keys say why.
+        let detail = "not asked, because the keys have mistakes";
+        return vec![Row::new("alipay", url, State::Failed, detail)];
+    };
+    let gateway = match AlipayGateway::new(options, Arc::new(SystemClock::new())) {
         Ok(gateway) => gateway,
-        Err(detail) => {
-            return vec![Row::new("alipay", &config.alipay.gateway, State::Mistake, detail)];
+        Err(error) => {
+            let detail = with_causes(&error);
+            return vec![Row::new("alipay", url, State::Mistake, detail)];
         }
     };
-    let mut rows = Vec::with_capacity(names.len());
-    for name in names {
-        let subject = format!("app {name} at {}", config.alipay.gateway);
-        let (Ok(app), Some(target)) = (AppName::new(&name), nowhere()) else {
+    let mut rows = Vec::new();
+    for app in gateway.apps() {
+        let Some(target) = nowhere() else {
             continue;
         };
         let finding = gateway.query(&app, &target).await;
-        let (state, detail) = judge(config, &name, &finding);
+        let (state, detail) = judge(config, app.as_str(), &finding);
+        let subject = format!("app {app} at {url}");
         rows.push(Row::new("alipay", subject, state, detail));
     }
     rows
-}
-
-fn gateway(config: &Config, identities: Vec<Identity>) -> Result<AlipayGateway, String> {
-    let alipay = &config.alipay;
-    let mut apps = Vec::with_capacity(identities.len());
-    for identity in identities {
-        let Some(app) = alipay.apps.get(&identity.name) else {
-            continue;
-        };
-        apps.push(AppOptions {
-            name: AppName::new(&identity.name).map_err(|error| error.to_string())?,
-            app_id: app.app_id.clone(),
-            sign_type: sign_type(app),
-            private_key: identity.private_key,
-            alipay_public_key: identity.alipay_public_key,
-            app_auth_token: app.app_auth_token.clone(),
-            notify_url: app.notify_url.clone(),
-        });
-    }
-    let codes = &alipay.codes;
-    let options = AlipayOptions {
-        gateway_url: alipay.gateway.clone(),
-        connect_timeout: alipay.connect_timeout,
-        timeout: alipay.timeout,
-        connections_max: 1,
-        apps,
-        extra_codes: ExtraCodes {
-            final_: codes.final_.iter().cloned().collect(),
-            confirm: codes.confirm.iter().cloned().collect(),
-            unknown: codes.unknown.iter().cloned().collect(),
-            processing: codes.processing.iter().cloned().collect(),
-            already_used: codes.already_used.iter().cloned().collect(),
-            limited: codes.limited.iter().cloned().collect(),
-            blocked: codes.blocked.iter().cloned().collect(),
-        },
-        order_expired_time_spelling: ExpirySpelling::default(),
-        observer: None,
-    };
-    AlipayGateway::new(options, Arc::new(SystemClock::new())).map_err(|error| with_causes(&error))
 }
 
 /// A number that nobody has given to anything.

@@ -9,39 +9,22 @@ use secrecy::ExposeSecret;
 /// Signed and verified to see that a key works.
 const SAMPLE: &[u8] = b"app_id=0&method=hongbaod.check";
 
-/// An app whose keys are good.
-pub(super) struct Identity {
-    /// Its name in the configuration.
-    pub(super) name: String,
-    pub(super) private_key: PrivateKey,
-    pub(super) alipay_public_key: PublicKey,
-}
-
-/// Returns a row per key, and the apps that can be used.
-pub(super) fn check(config: &Config) -> (Vec<Row>, Vec<Identity>) {
+/// Returns a row per key.
+pub(super) fn check(config: &Config) -> Vec<Row> {
     let mut rows = Vec::new();
-    let mut identities = Vec::new();
     for (name, app) in &config.alipay.apps {
         let private = private_key(config, name, app);
         let public = public_key(config, name, app);
+        let public = match (&private, public) {
+            (Ok((private, _)), Ok((public, detail))) => {
+                not_its_own(config, name, private, &public).map(|()| (public, detail))
+            }
+            (_, public) => public,
+        };
         rows.push(row(name, "private key", &private));
         rows.push(row(name, "Alipay's public key", &public));
-        let (Ok((private_key, _)), Ok((alipay_public_key, _))) = (private, public) else {
-            continue;
-        };
-        let pair = pair(config, name, &private_key, &alipay_public_key);
-        if let Err(problem) = &pair {
-            let detail = problem.to_string();
-            rows.push(Row::new("keys", format!("app {name}: the two"), State::Mistake, detail));
-            continue;
-        }
-        identities.push(Identity {
-            name: name.clone(),
-            private_key,
-            alipay_public_key,
-        });
     }
-    (rows, identities)
+    rows
 }
 
 fn row<K>(name: &str, what: &str, result: &Result<(K, String), ConfigProblem>) -> Row {
@@ -96,7 +79,7 @@ fn public_key(
 }
 
 /// Detects the most frequent mistake of all.
-fn pair(
+fn not_its_own(
     config: &Config,
     name: &str,
     private: &PrivateKey,
@@ -112,7 +95,7 @@ fn pair(
 }
 
 /// The signature's own word for what the configuration says.
-pub(super) fn sign_type(app: &AlipayAppConfig) -> SignType {
+fn sign_type(app: &AlipayAppConfig) -> SignType {
     match app.sign_type {
         ConfiguredSignType::Rsa2 => SignType::Rsa2,
         ConfiguredSignType::Rsa => SignType::Rsa,
