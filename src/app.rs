@@ -1,3 +1,6 @@
 //! Build the adapters from the configuration, start the worker and the servers, drain on stop.
 
+pub mod admin_server;
 pub mod config;
+pub mod logging;
+pub mod metrics;
