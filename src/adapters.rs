@@ -1,1 +1,3 @@
-//! (to come)
+//! The translations between the ports and the outside world. Lists the adapters; nothing else.
+
+pub mod alipay;

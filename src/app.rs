@@ -2,5 +2,8 @@
 
 pub mod admin_server;
 pub mod config;
+pub mod digest;
+pub mod job_body;
 pub mod logging;
 pub mod metrics;
+pub mod outcome_event;

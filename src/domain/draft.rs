@@ -176,6 +176,9 @@ impl MoneyJob {
     }
 }
 
+/// A field, and how its text is read.
+type FieldReader<T> = (Field, fn(&str) -> Result<T, IdentError>);
+
 /// Takes fields out of a draft one by one and collects what is wrong with them.
 struct Reader {
     kind: Kind,
@@ -216,11 +219,7 @@ impl Reader {
     }
 
     /// Exactly one of two fields that say the same thing in two ways.
-    fn one_of<T>(
-        &mut self,
-        first: (Field, fn(&str) -> Result<T, IdentError>),
-        second: (Field, fn(&str) -> Result<T, IdentError>),
-    ) -> Option<T> {
+    fn one_of<T>(&mut self, first: FieldReader<T>, second: FieldReader<T>) -> Option<T> {
         let names = format!("{} or {}", first.0.as_str(), second.0.as_str());
         match (
             self.values.contains_key(&first.0),

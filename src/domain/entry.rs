@@ -48,6 +48,10 @@ pub struct Deferred {
 
 /// Everything known of an unsettled job; dropped at settling.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "three independent facts, each with its own rule"
+)]
 pub struct Pending {
     /// The job itself.
     pub job: MoneyJob,

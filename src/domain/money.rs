@@ -91,10 +91,6 @@ impl Fen {
 
 impl fmt::Display for Fen {
     /// Writes the amount in yuan with two decimals, as Alipay wants it.
-    #[expect(
-        clippy::arithmetic_side_effects,
-        reason = "a division by a constant cannot fail"
-    )]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fen = self.get();
         write!(f, "{}.{:02}", fen / 100, fen % 100)

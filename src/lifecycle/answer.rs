@@ -388,8 +388,10 @@ fn learn_settled(outcome: &Outcome, operation: &Operation) -> Transition {
         OperationStatus::Closed => Evidence::Closed,
         OperationStatus::Init => Evidence::Nothing,
     };
-    match against_settled(outcome, evidence) {
-        Transition::Announce(_) => Transition::Refuse(NotApplicable::AlreadySettled),
-        other => other,
+    let judged = against_settled(outcome, evidence);
+    if matches!(judged, Transition::Contradict { .. }) {
+        judged
+    } else {
+        Transition::Refuse(NotApplicable::AlreadySettled)
     }
 }

@@ -98,7 +98,6 @@ impl RetryPolicy {
     /// randomness and without its own give-up time.
     #[expect(
         clippy::float_arithmetic,
-        clippy::as_conversions,
         reason = "the crate wants its multiplier as a float; no money is in it"
     )]
     fn grown(&self, wait: u32) -> Duration {

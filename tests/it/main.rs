@@ -1,1 +1,3 @@
+//! Everything that is tested across a boundary, in one binary.
 
+mod openssl;

@@ -1,0 +1,522 @@
+//! Outcome events: CloudEvents 1.0 in structured JSON, rebuilt from facts so that every copy of a
+//! terminal outcome has the same id and the same data.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::app::job_body::rfc3339;
+use crate::domain::draft::FieldError;
+use crate::domain::ident::{AlipayNo, AppName, MerchantNo};
+use crate::domain::job::{
+    Fingerprint, JobKey, Kind, Labels, MoneyJob, MoneyRequest, OperationRef, OrderRef, QueryJob,
+};
+use crate::domain::outcome::{Announcement, Failure, Invalid, Outcome, QueryAnswer, Resolution};
+use crate::domain::time::UnixMillis;
+use crate::domain::verdict::{OperationStatus, OperationType};
+use crate::ports::broker::EventMessage;
+
+/// The content type of an event. Source: CloudEvents 1.0, JSON event format.
+pub const CONTENT_TYPE: &str = "application/cloudevents+json";
+
+/// Writes the event that an announcement is published as.
+#[must_use]
+pub fn encode(announcement: &Announcement, traceparent: Option<&str>) -> EventMessage {
+    match announcement {
+        Announcement::Settled { key, outcome } => settled(key, outcome, traceparent),
+        Announcement::Contradicted {
+            key,
+            outcome,
+            evidence,
+            at,
+        } => contradicted((key, outcome), evidence, *at, traceparent),
+        Announcement::Conflict {
+            job,
+            fingerprint,
+            at,
+        } => conflict(job, *fingerprint, *at, traceparent),
+        Announcement::Unresolved { job, attempts, at } => {
+            unresolved(job, *attempts, *at, traceparent)
+        }
+        Announcement::Invalid(invalid) => self::invalid(invalid, traceparent),
+        Announcement::Answered {
+            job,
+            message_id,
+            answer,
+            attempts,
+            at,
+        } => {
+            let head = Head {
+                attempts: *attempts,
+                at: *at,
+                traceparent,
+            };
+            answered(job, message_id.as_deref().unwrap_or("none"), answer, &head)
+        }
+    }
+}
+
+/// The CloudEvents envelope; attributes of the specification, then our two extensions.
+#[derive(Serialize)]
+struct Envelope<'a> {
+    specversion: &'static str,
+    id: &'a str,
+    source: String,
+    #[serde(rename = "type")]
+    event_type: String,
+    subject: &'a str,
+    time: String,
+    datacontenttype: &'static str,
+    attempts: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
+    data: Data<'a>,
+}
+
+/// The event's data: every key is always there.
+#[derive(Serialize)]
+struct Data<'a> {
+    kind: &'static str,
+    result: &'static str,
+    app: &'a str,
+    out_request_no: Option<&'a str>,
+    out_order_no: Option<&'a str>,
+    auth_no: Option<&'a str>,
+    operation_id: Option<&'a str>,
+    amount: Option<String>,
+    status: Option<&'static str>,
+    gmt_trans: Option<&'a str>,
+    code: Option<&'a str>,
+    sub_code: Option<&'a str>,
+    display_message: Option<&'a str>,
+    reason: Option<&'static str>,
+    detail: Option<String>,
+    labels: &'a Labels,
+}
+
+impl Serialize for Labels {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(&self.0)
+    }
+}
+
+/// What an envelope has beside its id and data.
+struct Head<'a> {
+    attempts: u32,
+    at: UnixMillis,
+    traceparent: Option<&'a str>,
+}
+
+impl<'a> Data<'a> {
+    fn new(kind: Kind, result: &'static str, app: &'a AppName, labels: &'a Labels) -> Self {
+        Self {
+            kind: kind.as_str(),
+            result,
+            app: app.as_str(),
+            out_request_no: None,
+            out_order_no: None,
+            auth_no: None,
+            operation_id: None,
+            amount: None,
+            status: None,
+            gmt_trans: None,
+            code: None,
+            sub_code: None,
+            display_message: None,
+            reason: None,
+            detail: None,
+            labels,
+        }
+    }
+
+    fn of_job(job: &'a MoneyJob, result: &'static str) -> Self {
+        let mut data = Self::new(job.kind(), result, &job.app, &job.labels);
+        data.out_request_no = Some(job.out_request_no.as_str());
+        data.out_order_no = job.out_order_no().map(MerchantNo::as_str);
+        data.amount = Some(job.amount().to_string());
+        data.auth_no = match &job.request {
+            MoneyRequest::Refund { auth_no, .. } => Some(auth_no.as_str()),
+            MoneyRequest::Disburse { .. } | MoneyRequest::Pay { .. } => None,
+        };
+        data
+    }
+
+    fn of_outcome(key: &'a JobKey, outcome: &'a Outcome, result: &'static str) -> Self {
+        let mut data = Self::new(outcome.kind, result, &key.app, &outcome.labels);
+        data.out_request_no = Some(key.out_request_no.as_str());
+        data.out_order_no = outcome.out_order_no.as_ref().map(MerchantNo::as_str);
+        data.auth_no = outcome.auth_no.as_ref().map(AlipayNo::as_str);
+        data.amount = Some(outcome.amount.to_string());
+        match &outcome.resolution {
+            Resolution::Succeeded {
+                operation_id,
+                gmt_trans,
+            } => {
+                data.operation_id = operation_id.as_ref().map(AlipayNo::as_str);
+                data.gmt_trans = gmt_trans.as_deref();
+                data.status = Some("SUCCESS");
+                data.code = Some("10000");
+            }
+            Resolution::Failed(Failure::Refused(refusal)) => {
+                data.code = Some(&refusal.code);
+                data.sub_code = refusal.sub_code.as_deref();
+                data.display_message = refusal.display_message.as_deref();
+            }
+            Resolution::Failed(Failure::Closed) => data.status = Some("CLOSED"),
+            Resolution::Rejected(rejection) => data.reason = Some(rejection.as_str()),
+        }
+        data
+    }
+}
+
+/// Closes an envelope around `data`.
+fn event(id: &str, subject: &str, head: &Head<'_>, data: Data<'_>) -> EventMessage {
+    let routing_key = format!("{}.{}", data.kind, data.result);
+    let envelope = Envelope {
+        specversion: "1.0",
+        id,
+        source: format!("/hongbaod/{}", data.app),
+        event_type: format!("hongbao.{routing_key}.v1"),
+        subject,
+        time: rfc3339(head.at),
+        datacontenttype: "application/json",
+        attempts: head.attempts,
+        traceparent: head.traceparent,
+        data,
+    };
+    let body = serde_json::to_vec(&envelope).unwrap_or_default();
+    EventMessage {
+        routing_key,
+        id: id.to_owned(),
+        body: Bytes::from(body),
+    }
+}
+
+fn event_id(key: &JobKey, kind: Kind) -> String {
+    format!("{}/{}/{}", key.app, kind, key.out_request_no)
+}
+
+fn settled(key: &JobKey, outcome: &Outcome, traceparent: Option<&str>) -> EventMessage {
+    let data = Data::of_outcome(key, outcome, outcome.resolution.as_str());
+    let head = Head {
+        attempts: outcome.attempts,
+        at: outcome.settled_at,
+        traceparent,
+    };
+    event(
+        &event_id(key, outcome.kind),
+        key.out_request_no.as_str(),
+        &head,
+        data,
+    )
+}
+
+fn contradicted(
+    (key, outcome): (&JobKey, &Outcome),
+    evidence: &'static str,
+    at: UnixMillis,
+    traceparent: Option<&str>,
+) -> EventMessage {
+    let mut data = Data::of_outcome(key, outcome, "contradicted");
+    data.reason = Some(outcome.resolution.as_str());
+    data.detail = Some(evidence.to_owned());
+    let head = Head {
+        attempts: outcome.attempts,
+        at,
+        traceparent,
+    };
+    let id = format!("{}/contradicted", event_id(key, outcome.kind));
+    event(&id, key.out_request_no.as_str(), &head, data)
+}
+
+fn conflict(
+    job: &MoneyJob,
+    fingerprint: Fingerprint,
+    at: UnixMillis,
+    traceparent: Option<&str>,
+) -> EventMessage {
+    let mut data = Data::of_job(job, "rejected");
+    data.reason = Some("conflict");
+    data.detail = Some("the out_request_no belongs to another job with other content".to_owned());
+    let head = Head {
+        attempts: 0,
+        at,
+        traceparent,
+    };
+    let id = format!(
+        "{}/conflict/{fingerprint}",
+        event_id(&job.key(), job.kind())
+    );
+    event(&id, job.out_request_no.as_str(), &head, data)
+}
+
+fn unresolved(
+    job: &MoneyJob,
+    attempts: u32,
+    at: UnixMillis,
+    traceparent: Option<&str>,
+) -> EventMessage {
+    let data = Data::of_job(job, "unresolved");
+    let id = format!("{}/unresolved", event_id(&job.key(), job.kind()));
+    event(
+        &id,
+        job.out_request_no.as_str(),
+        &Head {
+            attempts,
+            at,
+            traceparent,
+        },
+        data,
+    )
+}
+
+fn invalid(invalid: &Invalid, traceparent: Option<&str>) -> EventMessage {
+    let no_labels = Labels::default();
+    let mut data = Data::new(invalid.kind, "rejected", &invalid.app, &no_labels);
+    data.out_request_no = Some(invalid.out_request_no.as_str());
+    data.reason = Some("invalid");
+    let faults: Vec<String> = invalid.errors.iter().map(FieldError::to_string).collect();
+    data.detail = Some(faults.join("; "));
+    let key = JobKey {
+        app: invalid.app.clone(),
+        out_request_no: invalid.out_request_no.clone(),
+    };
+    let id = format!(
+        "{}/invalid/{}",
+        event_id(&key, invalid.kind),
+        invalid.body_digest
+    );
+    let head = Head {
+        attempts: 0,
+        at: invalid.at,
+        traceparent,
+    };
+    event(&id, invalid.out_request_no.as_str(), &head, data)
+}
+
+fn answered(
+    job: &QueryJob,
+    message_id: &str,
+    answer: &QueryAnswer,
+    head: &Head<'_>,
+) -> EventMessage {
+    let mut data = Data::new(Kind::Query, answer.as_str(), &job.app, &job.labels);
+    match &job.target.order {
+        OrderRef::AuthNo(number) => data.auth_no = Some(number.as_str()),
+        OrderRef::OutOrderNo(number) => data.out_order_no = Some(number.as_str()),
+    }
+    match &job.target.operation {
+        OperationRef::OperationId(number) => data.operation_id = Some(number.as_str()),
+        OperationRef::OutRequestNo(number) => data.out_request_no = Some(number.as_str()),
+    }
+    match answer {
+        QueryAnswer::Found(operation) => {
+            data.out_order_no = operation
+                .out_order_no
+                .as_ref()
+                .map(MerchantNo::as_str)
+                .or(data.out_order_no);
+            data.out_request_no = operation
+                .out_request_no
+                .as_ref()
+                .map(MerchantNo::as_str)
+                .or(data.out_request_no);
+            data.auth_no = operation
+                .auth_no
+                .as_ref()
+                .map(AlipayNo::as_str)
+                .or(data.auth_no);
+            data.operation_id = operation
+                .operation_id
+                .as_ref()
+                .map(AlipayNo::as_str)
+                .or(data.operation_id);
+            data.amount = operation.amount.map(|amount| amount.to_string());
+            data.gmt_trans = operation.gmt_trans.as_deref();
+            data.code = Some("10000");
+            data.status = Some(match operation.status {
+                OperationStatus::Init => "INIT",
+                OperationStatus::Success => "SUCCESS",
+                OperationStatus::Closed => "CLOSED",
+            });
+            data.detail = operation
+                .operation_type
+                .map(|operation_type| match operation_type {
+                    OperationType::Pay => "PAY".to_owned(),
+                    OperationType::Refund => "REFUND".to_owned(),
+                });
+        }
+        QueryAnswer::Expired => data.reason = Some("expired"),
+        QueryAnswer::NotFound | QueryAnswer::Unresolved => {}
+    }
+    let target = job.target.to_string();
+    let id = format!(
+        "{}/query/{target}/{message_id}/{}",
+        job.app,
+        answer.as_str()
+    );
+    event(&id, &target, head, data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::encode;
+    use crate::app::digest::{digest, fingerprint};
+    use crate::app::job_body::decode;
+    use crate::domain::draft::FieldError;
+    use crate::domain::ident::{AlipayNo, AppName};
+    use crate::domain::job::{Job, Kind, MoneyJob};
+    use crate::domain::outcome::{
+        Announcement, Failure, Invalid, Outcome, QueryAnswer, Rejection, Resolution,
+    };
+    use crate::domain::time::UnixMillis;
+    use crate::domain::verdict::Refusal;
+
+    const AT: UnixMillis = UnixMillis(1_795_312_801_234);
+
+    fn job() -> MoneyJob {
+        let body = br#"{"kind":"disburse","out_request_no":"R1","out_order_no":"O1","deduct_out_order_no":"P1",
+            "order_title":"t","amount":"8.88","payee_user_id":"2088000000000001","labels":{"room":"42"}}"#;
+        let Ok(Job::Money(job)) = decode(body, Some(&AppName::new("main").unwrap())) else {
+            panic!("a money job")
+        };
+        job
+    }
+
+    fn outcome(resolution: Resolution) -> Outcome {
+        let job = job();
+        Outcome {
+            kind: Kind::Disburse,
+            fingerprint: fingerprint(&job),
+            out_order_no: job.out_order_no().cloned(),
+            auth_no: AlipayNo::new("2026112210002001950287006752").ok(),
+            amount: job.amount(),
+            resolution,
+            attempts: 1,
+            settled_at: AT,
+            labels: job.labels,
+        }
+    }
+
+    fn settled(resolution: Resolution) -> Announcement {
+        Announcement::Settled {
+            key: job().key(),
+            outcome: outcome(resolution),
+        }
+    }
+
+    #[test]
+    fn a_success_reads_word_by_word_as_documented() {
+        let resolution = Resolution::Succeeded {
+            operation_id: AlipayNo::new("20261122312616259502").ok(),
+            gmt_trans: Some("2026-11-22 10:00:01".to_owned()),
+        };
+        let event = encode(&settled(resolution), Some("00-trace"));
+        assert_eq!(event.routing_key, "disburse.succeeded");
+        assert_eq!(event.id, "main/disburse/R1");
+        assert_eq!(
+            String::from_utf8(event.body.to_vec()).unwrap(),
+            concat!(
+                r#"{"specversion":"1.0","id":"main/disburse/R1","source":"/hongbaod/main","#,
+                r#""type":"hongbao.disburse.succeeded.v1","subject":"R1","time":"2026-11-22T10:00:01.234+08:00","#,
+                r#""datacontenttype":"application/json","attempts":1,"traceparent":"00-trace","#,
+                r#""data":{"kind":"disburse","result":"succeeded","app":"main","out_request_no":"R1","#,
+                r#""out_order_no":"O1","auth_no":"2026112210002001950287006752","#,
+                r#""operation_id":"20261122312616259502","amount":"8.88","status":"SUCCESS","#,
+                r#""gmt_trans":"2026-11-22 10:00:01","code":"10000","sub_code":null,"display_message":null,"#,
+                r#""reason":null,"detail":null,"labels":{"room":"42"}}}"#,
+            )
+        );
+    }
+
+    #[test]
+    fn every_announcement_has_an_id_of_its_own_kind() {
+        let refused = Refusal {
+            code: "40004".to_owned(),
+            sub_code: None,
+            display_message: None,
+        };
+        let failed = Resolution::Failed(Failure::Refused(refused));
+        let body_digest = digest(b"body");
+        let job = job();
+        let print = fingerprint(&job);
+        let Ok(Job::Query(query)) = decode(
+            br#"{"kind":"query","out_order_no":"O1","out_request_no":"R1"}"#,
+            Some(&job.app),
+        ) else {
+            panic!("a query")
+        };
+        let invalid = Invalid {
+            app: job.app.clone(),
+            kind: Kind::Disburse,
+            out_request_no: job.out_request_no.clone(),
+            body_digest,
+            errors: vec![FieldError::new("amount", "is missing")],
+            at: AT,
+        };
+        let answered = |message_id: Option<&str>, answer| Announcement::Answered {
+            job: Box::new(query.clone()),
+            message_id: message_id.map(str::to_owned),
+            answer,
+            attempts: 1,
+            at: AT,
+        };
+        for (announcement, id, routing_key) in [
+            (
+                settled(failed.clone()),
+                "main/disburse/R1".to_owned(),
+                "disburse.failed",
+            ),
+            (
+                settled(Resolution::Rejected(Rejection::Expired)),
+                "main/disburse/R1".to_owned(),
+                "disburse.rejected",
+            ),
+            (
+                Announcement::Contradicted {
+                    key: job.key(),
+                    outcome: outcome(failed),
+                    evidence: "x",
+                    at: AT,
+                },
+                "main/disburse/R1/contradicted".to_owned(),
+                "disburse.contradicted",
+            ),
+            (
+                Announcement::Conflict {
+                    job: Box::new(job.clone()),
+                    fingerprint: print,
+                    at: AT,
+                },
+                format!("main/disburse/R1/conflict/{print}"),
+                "disburse.rejected",
+            ),
+            (
+                Announcement::Unresolved {
+                    job: Box::new(job.clone()),
+                    attempts: 3,
+                    at: AT,
+                },
+                "main/disburse/R1/unresolved".to_owned(),
+                "disburse.unresolved",
+            ),
+            (
+                Announcement::Invalid(Box::new(invalid)),
+                format!("main/disburse/R1/invalid/{body_digest}"),
+                "disburse.rejected",
+            ),
+            (
+                answered(Some("m1"), QueryAnswer::NotFound),
+                "main/query/O1:R1/m1/not_found".to_owned(),
+                "query.not_found",
+            ),
+            (
+                answered(None, QueryAnswer::Expired),
+                "main/query/O1:R1/none/rejected".to_owned(),
+                "query.rejected",
+            ),
+        ] {
+            let event = encode(&announcement, None);
+            assert_eq!((event.id, event.routing_key.as_str()), (id, routing_key));
+        }
+    }
+}
