@@ -1,5 +1,7 @@
 //! What the worker needs of Alipay.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::domain::entry::RequestDigest;
@@ -56,4 +58,27 @@ pub struct Expected {
     pub out_request_no: crate::domain::ident::MerchantNo,
     /// How much.
     pub amount: crate::domain::money::Fen,
+}
+
+/// Is told of each call when it is over, for the metrics.
+pub trait CallObserver: Send + Sync {
+    /// One call, whatever came of it.
+    fn called(&self, report: &CallReport<'_>);
+}
+
+/// What one call was; every text but the app's name is one of a bounded set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallReport<'a> {
+    /// The app that called.
+    pub app: &'a AppName,
+    /// Alipay's name of the method.
+    pub method: &'static str,
+    /// The word of the verdict or finding.
+    pub verdict: &'static str,
+    /// The gateway code if it is a known one, else `other`; `none` without a readable answer.
+    pub code: &'static str,
+    /// The business code if it is a known one, else `other`; `none` when there is none.
+    pub sub_code: &'static str,
+    /// From before signing to the verdict.
+    pub duration: Duration,
 }
