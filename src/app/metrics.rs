@@ -20,6 +20,7 @@ use crate::domain::money::Fen;
 use crate::domain::outcome::{QueryAnswer, Resolution};
 use crate::lifecycle::DeferReason;
 use crate::pacing::Pacing;
+use crate::ports::gateway::{CallObserver, CallReport};
 use crate::ports::ledger::{Connection, LedgerHealth};
 
 pub use crate::app::metrics::catalog::{Description, MetricType, Origin};
@@ -31,30 +32,6 @@ pub struct Metrics {
     apps: BTreeMap<AppName, AppMetrics>,
     kinds: [KindMetrics; Kind::ALL.len()],
     shared: Shared,
-}
-
-/// One call to the gateway, as it is counted.
-#[derive(Clone, Copy, Debug)]
-pub struct CallRecord<'a> {
-    /// Which app called; counted only if it is configured.
-    pub app: &'a AppName,
-    /// Alipay's name of the method.
-    pub method: &'static str,
-    /// The verdict's or finding's word.
-    pub verdict: &'static str,
-    /// What the answer said, if there was one that could be read.
-    pub codes: Option<CallCodes>,
-    /// From the first byte to the last, or until it was given up.
-    pub duration: Duration,
-}
-
-/// The codes of an answer, each a word of the built-in table or `other`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CallCodes {
-    /// The gateway code.
-    pub code: &'static str,
-    /// The business code; empty when there was none.
-    pub sub_code: &'static str,
 }
 
 /// One kind's numbers since the start, over all apps, for the page for people.
@@ -187,26 +164,6 @@ impl Metrics {
         self.shared.pacing_wait.observe(waited.as_secs_f64());
     }
 
-    /// A call to the gateway ended.
-    pub fn called(&self, call: &CallRecord<'_>) {
-        if self.apps.contains_key(call.app) {
-            self.shared
-                .gateway_requests
-                .with_label_values(&[call.app.as_str(), call.method, call.verdict])
-                .inc();
-        }
-        if let Some(codes) = call.codes {
-            self.shared
-                .gateway_codes
-                .with_label_values(&[call.method, codes.code, codes.sub_code])
-                .inc();
-        }
-        self.shared
-            .gateway_duration
-            .with_label_values(&[call.method])
-            .observe(call.duration.as_secs_f64());
-    }
-
     /// How many unsettled jobs of `kind` the ledger's index holds.
     pub fn set_unsettled(&self, kind: Kind, count: u64) {
         self.kind(kind).unsettled.set(gauge_value(count));
@@ -278,6 +235,25 @@ impl Metrics {
     }
 }
 
+impl CallObserver for Metrics {
+    fn called(&self, report: &CallReport<'_>) {
+        if self.apps.contains_key(report.app) {
+            self.shared
+                .gateway_requests
+                .with_label_values(&[report.app.as_str(), report.method, report.verdict])
+                .inc();
+        }
+        self.shared
+            .gateway_codes
+            .with_label_values(&[report.method, report.code, report.sub_code])
+            .inc();
+        self.shared
+            .gateway_duration
+            .with_label_values(&[report.method])
+            .observe(report.duration.as_secs_f64());
+    }
+}
+
 fn gauge_value(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
@@ -293,12 +269,13 @@ fn connected(connection: Connection) -> i64 {
 mod tests {
     use std::time::Duration;
 
-    use super::{CallCodes, CallRecord, Metrics};
+    use super::Metrics;
     use crate::domain::ident::AppName;
     use crate::domain::job::Kind;
     use crate::domain::money::Fen;
     use crate::domain::outcome::{QueryAnswer, Rejection, Resolution};
     use crate::lifecycle::DeferReason;
+    use crate::ports::gateway::{CallObserver, CallReport};
     use crate::ports::ledger::{Connection, LedgerHealth};
 
     fn app(name: &str) -> AppName {
@@ -351,11 +328,12 @@ mod tests {
         let metrics = Metrics::new(&[app("main")]);
         metrics.received(&app("stranger"), Kind::Disburse);
         metrics.rejected(&app("stranger"), Kind::Disburse);
-        metrics.called(&CallRecord {
+        metrics.called(&CallReport {
             app: &app("stranger"),
             method: "alipay.fund.coupon.order.disburse",
             verdict: "unknown",
-            codes: None,
+            code: "none",
+            sub_code: "none",
             duration: Duration::ZERO,
         });
         assert!(!metrics.encode().contains("stranger"));
@@ -393,14 +371,12 @@ mod tests {
     #[test]
     fn calls_are_counted_by_verdict_and_by_code_and_timed_in_seconds() {
         let metrics = Metrics::new(&[app("main")]);
-        metrics.called(&CallRecord {
+        metrics.called(&CallReport {
             app: &app("main"),
             method: "alipay.fund.coupon.order.refund",
             verdict: "refused",
-            codes: Some(CallCodes {
-                code: "40004",
-                sub_code: "MONEY_NOT_ENOUGH",
-            }),
+            code: "40004",
+            sub_code: "MONEY_NOT_ENOUGH",
             duration: Duration::from_millis(150),
         });
         let method = r#"method="alipay.fund.coupon.order.refund""#;

@@ -131,7 +131,10 @@ async fn the_process_is_healthy_while_its_loop_ticks() {
 async fn it_is_ready_while_every_condition_is_met_and_names_each() {
     let world = World::start().await;
     let (status, content_type, body) = world.get("/readyz").await;
-    assert_eq!((status, &*content_type), (StatusCode::OK, "application/json"));
+    assert_eq!(
+        (status, &*content_type),
+        (StatusCode::OK, "application/json")
+    );
     let body: serde_json::Value = serde_json::from_str(&body).unwrap();
     let expected = serde_json::json!({
         "ready": true,

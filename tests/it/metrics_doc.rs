@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hongbaod::app::metrics::{CallCodes, CallRecord, Metrics};
+use hongbaod::app::metrics::Metrics;
 use hongbaod::domain::ident::AppName;
 use hongbaod::lifecycle::DeferReason;
+use hongbaod::ports::gateway::{CallObserver, CallReport};
 
 /// A metric's type and the names of its labels.
 type Shape = (String, BTreeSet<String>);
@@ -23,8 +24,12 @@ fn documented() -> BTreeMap<String, Shape> {
         let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
         assert_eq!(cells.len(), 5, "{line}");
         assert!(!cells[3].is_empty(), "a metric without a meaning: {line}");
-        let labels = cells[2].split(',').map(|label| label.trim().trim_matches('`'));
-        let labels = labels.filter(|label| !label.is_empty()).map(ToOwned::to_owned);
+        let labels = cells[2]
+            .split(',')
+            .map(|label| label.trim().trim_matches('`'));
+        let labels = labels
+            .filter(|label| !label.is_empty())
+            .map(ToOwned::to_owned);
         let name = cells[0].trim_matches('`').to_owned();
         let shape = (cells[1].to_owned(), labels.collect());
         assert!(shapes.insert(name, shape).is_none(), "two rows: {line}");
@@ -47,14 +52,12 @@ fn described(metrics: &Metrics) -> BTreeMap<String, Shape> {
 /// What a scrape shows once every metric with open labels was used.
 fn scraped(metrics: &Metrics) -> BTreeMap<String, Shape> {
     metrics.buried("invalid");
-    metrics.called(&CallRecord {
+    metrics.called(&CallReport {
         app: &app(),
         method: "alipay.fund.coupon.order.disburse",
         verdict: "refused",
-        codes: Some(CallCodes {
-            code: "40004",
-            sub_code: "PAYEE_NOT_EXIST",
-        }),
+        code: "40004",
+        sub_code: "PAYEE_NOT_EXIST",
         duration: Duration::from_millis(80),
     });
     let text = metrics.encode();
