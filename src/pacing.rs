@@ -1,1 +1,322 @@
-//! (to come)
+//! Permits: how fast, and how many at a time, an app's jobs may call Alipay.
+//!
+//! A job takes its permit before it is claimed, so a job that waits holds no lease. A permit is a
+//! slot of the app's adaptive concurrency limit and a token of the method's rate; the breaker
+//! refuses permits while the app cannot work. What the calls came to is reported back.
+//!
+//! The rate counts per app and method *in this process*. With several replicas, give each its
+//! share of what Alipay allows; a rate shared through Redis is to come. The concurrency and the
+//! breaker are each replica's own by design.
+
+mod breaker;
+mod concurrency;
+mod lane;
+mod rate;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::domain::ident::AppName;
+use crate::domain::job::Kind;
+use crate::domain::time::Monotonic;
+use crate::pacing::lane::{Asked, Lane, Standing, Waiter};
+use crate::ports::clock::Clock;
+
+pub use crate::pacing::breaker::OpenReason;
+
+/// The limits of one app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacingOptions {
+    /// Calls per second and method. In any second at most a fiftieth more (one more at least) is
+    /// started: the burst after a pause.
+    pub requests_per_second: NonZeroU32,
+    /// The floor of the calls in flight, where the adaptive limit begins.
+    pub concurrency_min: NonZeroU32,
+    /// Their ceiling; one below the floor counts as the floor.
+    pub concurrency_max: NonZeroU32,
+}
+
+/// The methods that Alipay counts each by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PacedCall {
+    /// `alipay.fund.coupon.order.disburse`.
+    Disburse,
+    /// `alipay.fund.coupon.order.refund`.
+    Refund,
+    /// `alipay.fund.coupon.order.agreement.pay`.
+    Pay,
+    /// `alipay.fund.coupon.operation.query`.
+    Query,
+}
+
+/// What came of one call, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// A usable answer, whatever it said.
+    Answered,
+    /// No answer in time, after bytes were written.
+    TimedOut,
+    /// The gateway is in trouble: 20000, or an answer that nobody can read.
+    Overloaded,
+    /// 40005: called too often.
+    Limited,
+    /// The connection failed before a byte was written.
+    NotSent,
+    /// The connection broke after bytes were written.
+    Broken,
+    /// Keys, permissions or contract.
+    Blocked,
+}
+
+/// The answer to a request for a permit.
+#[derive(Debug)]
+#[must_use = "a permit that is dropped is given back"]
+pub enum Admission {
+    /// Call now.
+    Open(Permit),
+    /// The app cannot work, or is not configured: put the job off.
+    Closed {
+        /// When it makes sense to ask again, at the earliest; at most 30 s.
+        retry_after: Duration,
+    },
+}
+
+impl PacedCall {
+    /// Every call.
+    pub const ALL: [Self; 4] = [Self::Disburse, Self::Refund, Self::Pay, Self::Query];
+
+    const fn index(self) -> usize {
+        match self {
+            Self::Disburse => 0,
+            Self::Refund => 1,
+            Self::Pay => 2,
+            Self::Query => 3,
+        }
+    }
+}
+
+impl From<Kind> for PacedCall {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Disburse => Self::Disburse,
+            Kind::Refund => Self::Refund,
+            Kind::Query => Self::Query,
+            Kind::Pay => Self::Pay,
+        }
+    }
+}
+
+/// The lanes of all apps.
+pub struct Pacing {
+    lanes: BTreeMap<AppName, Arc<SharedLane>>,
+}
+
+struct SharedLane {
+    lane: Mutex<Lane>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Pacing {
+    /// Makes a lane for each of `apps`, all with the same limits.
+    #[must_use]
+    pub fn new(options: PacingOptions, apps: &[AppName], clock: Arc<dyn Clock>) -> Arc<Self> {
+        let lanes = apps.iter().map(|app| {
+            let lane = Mutex::new(Lane::new(&options));
+            let clock = Arc::clone(&clock);
+            (app.clone(), Arc::new(SharedLane { lane, clock }))
+        });
+        Arc::new(Self {
+            lanes: lanes.collect(),
+        })
+    }
+
+    /// Waits for a permit to make `call`: first come, first served per method, and among the
+    /// methods that have a token. Dropping the future gives up the place, and what was granted.
+    ///
+    /// It is [`Admission::Closed`] at once for an app that is not configured and while the
+    /// breaker is open, but for the probe; and as soon as the breaker opens for those who wait.
+    pub async fn permit(&self, app: &AppName, call: PacedCall) -> Admission {
+        let Some(lane) = self.lanes.get(app) else {
+            return Admission::Closed {
+                retry_after: breaker::WAIT_MAX,
+            };
+        };
+        let asked_at = lane.clock.monotonic();
+        // Asked in a statement of its own: the lock must not be held while waiting.
+        let asked = lane.lock().ask(call, asked_at);
+        let ticket = match asked {
+            Asked::Closed { retry_after } => return Admission::Closed { retry_after },
+            Asked::Granted(ticket) => {
+                return Admission::Open(Permit::new(lane, ticket, Duration::ZERO));
+            }
+            Asked::Waiting(waiter) => match lane.wait(waiter).await {
+                Waited::Granted(ticket) => ticket,
+                Waited::Closed { retry_after } => return Admission::Closed { retry_after },
+            },
+        };
+        let waited = lane.clock.monotonic().since(asked_at);
+        Admission::Open(Permit::new(lane, ticket, waited))
+    }
+
+    /// The apps that have a lane, in order.
+    pub fn apps(&self) -> impl Iterator<Item = &AppName> {
+        self.lanes.keys()
+    }
+
+    /// Whether the app's breaker is open; `false` for an app that is not configured.
+    #[must_use]
+    pub fn breaker_open(&self, app: &AppName) -> bool {
+        self.blocked_reason(app).is_some()
+    }
+
+    /// Why the app's breaker is open; `None` when it is closed, or the app is not configured.
+    #[must_use]
+    pub fn blocked_reason(&self, app: &AppName) -> Option<OpenReason> {
+        self.lanes.get(app)?.lock().open_reason()
+    }
+
+    /// How many calls of the app may be in flight now; 0 for an app that is not configured.
+    #[must_use]
+    pub fn limit(&self, app: &AppName) -> u32 {
+        self.lanes.get(app).map_or(0, |lane| lane.lock().limit())
+    }
+
+    /// How many permits of the app are out; 0 for an app that is not configured.
+    #[must_use]
+    pub fn in_flight(&self, app: &AppName) -> u32 {
+        self.lanes
+            .get(app)
+            .map_or(0, |lane| lane.lock().in_flight())
+    }
+}
+
+impl fmt::Debug for Pacing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.apps()).finish()
+    }
+}
+
+/// The right to call Alipay for one job. Its slot is free again when it is dropped.
+#[must_use = "a permit that is dropped is given back"]
+pub struct Permit {
+    lane: Arc<SharedLane>,
+    ticket: u64,
+    waited: Duration,
+}
+
+impl Permit {
+    fn new(lane: &Arc<SharedLane>, ticket: u64, waited: Duration) -> Self {
+        Self {
+            lane: Arc::clone(lane),
+            ticket,
+            waited,
+        }
+    }
+
+    /// How long the job waited for the permit.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// Waits until the same job may make another call, `call`, in the same slot. An open breaker
+    /// does not stop it: the job is under way, and there are no more of them than slots.
+    pub async fn next_call(&self, call: PacedCall) {
+        let asked = self.lane.with(|lane, now| lane.ask_further(call, now));
+        match asked {
+            Asked::Granted(_) | Asked::Closed { .. } => {}
+            Asked::Waiting(waiter) => match self.lane.wait(waiter).await {
+                Waited::Granted(_) | Waited::Closed { .. } => {}
+            },
+        }
+    }
+
+    /// Reports what came of a call under this permit. Report each call once.
+    pub fn report(&self, signal: Signal) {
+        self.lane
+            .with(|lane, now| lane.report(self.ticket, signal, now));
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.lane.with(|lane, now| lane.release(self.ticket, now));
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Permit({})", self.ticket)
+    }
+}
+
+enum Waited {
+    Granted(u64),
+    Closed { retry_after: Duration },
+}
+
+impl SharedLane {
+    fn lock(&self) -> MutexGuard<'_, Lane> {
+        // A panic under the lock is a bug in arithmetic on one job; the others must go on.
+        self.lane.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Lane, Monotonic) -> T) -> T {
+        let now = self.clock.monotonic();
+        act(&mut self.lock(), now)
+    }
+
+    async fn wait(self: &Arc<Self>, waiter: Arc<Waiter>) -> Waited {
+        let mut place = Place {
+            lane: self,
+            waiter: &waiter,
+            held: Held::Waiting,
+        };
+        loop {
+            let standing = self.with(|lane, now| lane.standing(&waiter, now));
+            match standing {
+                Standing::Granted => {
+                    place.held = Held::Left;
+                    return Waited::Granted(waiter.ticket);
+                }
+                Standing::Closed { retry_after } => {
+                    place.held = Held::Left;
+                    return Waited::Closed { retry_after };
+                }
+                Standing::Waits(None) => waiter.bell.notified().await,
+                Standing::Waits(Some(length)) => {
+                    tokio::select! {
+                        () = waiter.bell.notified() => {}
+                        () = self.clock.sleep(length) => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A place in a queue, given up when it is dropped.
+struct Place<'a> {
+    lane: &'a SharedLane,
+    waiter: &'a Waiter,
+    held: Held,
+}
+
+#[derive(PartialEq, Eq)]
+enum Held {
+    Waiting,
+    Left,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if self.held == Held::Waiting {
+            self.lane.with(|lane, now| lane.give_up(self.waiter, now));
+        }
+    }
+}

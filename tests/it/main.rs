@@ -8,6 +8,7 @@
     reason = "clippy lets tests panic, but not the functions that tests share"
 )]
 
+mod admin_server;
 mod broker_contract;
 mod cli;
 mod gateway;
@@ -15,6 +16,7 @@ mod house;
 mod layers;
 mod ledger_contract;
 mod ledger_entries;
+mod metrics_doc;
 mod openssl;
 mod redis_ledger;
 mod redis_server;

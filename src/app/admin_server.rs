@@ -1,0 +1,275 @@
+//! The admin listener: health, metrics and a page for people.
+//!
+//! It has no password and serves whoever reaches it, so `admin.listen` stays inside. It takes
+//! nothing from a request but its path.
+
+mod page;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::{HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::metrics::Metrics;
+use crate::domain::time::{Monotonic, millis};
+use crate::ports::clock::Clock;
+
+/// A main loop that has not ticked for so long is stuck.
+pub const HEARTBEAT_AGE_MAX: Duration = Duration::from_secs(30);
+
+/// How often the page for people loads itself again, in seconds.
+const PAGE_REFRESH_SECONDS: u8 = 5;
+
+/// Nothing from elsewhere, no scripts: the page is one document.
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
+    form-action 'none'; frame-ancestors 'none'";
+
+/// The content type of the Prometheus text format.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+type Header = (HeaderName, &'static str);
+
+/// Every answer is about this moment.
+const NO_STORE: Header = (CACHE_CONTROL, "no-store");
+
+/// One thing that has to hold for the daemon to be ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// A short name, such as `rabbitmq` or `app main`.
+    pub name: String,
+    /// Whether it holds.
+    pub state: ConditionState,
+    /// Why, for people; nothing secret.
+    pub detail: String,
+}
+
+/// Whether a condition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConditionState {
+    /// It holds.
+    Met,
+    /// It does not: the daemon is not ready.
+    Unmet,
+}
+
+/// Tells how every condition stands at the moment of the call. It must not block.
+pub type Readiness = Arc<dyn Fn() -> Vec<Condition> + Send + Sync>;
+
+/// Brings the gauges that nobody pushes up to date; called before metrics are read. It must not
+/// block.
+pub type Refresh = Arc<dyn Fn() + Send + Sync>;
+
+/// The sign of life of a loop.
+#[derive(Debug, Default)]
+pub struct Heartbeat {
+    beat_at_ms: AtomicU64,
+}
+
+impl Heartbeat {
+    /// Makes one that has just beaten.
+    #[must_use]
+    pub fn new(now: Monotonic) -> Self {
+        let heartbeat = Self::default();
+        heartbeat.beat(now);
+        heartbeat
+    }
+
+    /// The loop ticked; several times within [`HEARTBEAT_AGE_MAX`].
+    pub fn beat(&self, now: Monotonic) {
+        self.beat_at_ms.store(millis(now.0), Ordering::Relaxed);
+    }
+
+    /// How long ago the loop last ticked.
+    #[must_use]
+    pub fn age(&self, now: Monotonic) -> Duration {
+        let beat_at_ms = self.beat_at_ms.load(Ordering::Relaxed);
+        now.since(Monotonic(Duration::from_millis(beat_at_ms)))
+    }
+}
+
+/// What the pages show.
+#[derive(Clone)]
+pub struct AdminSources {
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// Called before the metrics are read.
+    pub refresh: Refresh,
+    /// The conditions of `/readyz`.
+    pub readiness: Readiness,
+    /// Of the main loop, for `/healthz`.
+    pub heartbeat: Arc<Heartbeat>,
+    /// What the heartbeat is measured by.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Why the admin listener cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminServerError {
+    /// Somebody else listens there.
+    #[error(
+        "listen on admin.listen = \"{listen}\": the port is in use; stop the other process or \
+         choose another port"
+    )]
+    PortInUse {
+        /// The address that was configured.
+        listen: SocketAddr,
+    },
+    /// Anything else.
+    #[error("listen on admin.listen = \"{listen}\"")]
+    Listen {
+        /// The address that was configured.
+        listen: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The running server.
+#[derive(Debug)]
+pub struct AdminServer {
+    /// Where it listens; with port 0 configured, the port that the system chose.
+    pub address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl AdminServer {
+    /// Waits until the server has stopped, after the shutdown token was cancelled and the last
+    /// answer was written.
+    pub async fn stopped(self) {
+        if let Err(error) = self.task.await {
+            tracing::error!(error = %error, "the admin server's task failed");
+        }
+    }
+}
+
+/// Serves the pages on `listen` until `shutdown` is cancelled.
+///
+/// # Errors
+///
+/// [`AdminServerError`] when the address cannot be listened on.
+pub async fn serve(
+    listen: SocketAddr,
+    sources: AdminSources,
+    shutdown: CancellationToken,
+) -> Result<AdminServer, AdminServerError> {
+    let listener = TcpListener::bind(listen).await.map_err(|source| {
+        if source.kind() == io::ErrorKind::AddrInUse {
+            AdminServerError::PortInUse { listen }
+        } else {
+            AdminServerError::Listen { listen, source }
+        }
+    })?;
+    let address = listener
+        .local_addr()
+        .map_err(|source| AdminServerError::Listen { listen, source })?;
+    let router = Router::new()
+        .route("/", get(page_for_people))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(sources);
+    let server = axum::serve(listener, router)
+        .with_graceful_shutdown(async move { shutdown.cancelled().await });
+    let task = tokio::spawn(async move {
+        if let Err(error) = server.await {
+            tracing::error!(error = %error, "the admin server stopped");
+        }
+    });
+    Ok(AdminServer { address, task })
+}
+
+async fn healthz(State(sources): State<AdminSources>) -> Response {
+    let age = sources.heartbeat.age(sources.clock.monotonic());
+    if age <= HEARTBEAT_AGE_MAX {
+        return (StatusCode::OK, [NO_STORE], "ok\n").into_response();
+    }
+    let body = format!(
+        "the main loop has not ticked for {} s; restart the process\n",
+        age.as_secs()
+    );
+    (StatusCode::SERVICE_UNAVAILABLE, [NO_STORE], body).into_response()
+}
+
+/// The body of `/readyz`.
+#[derive(Serialize)]
+struct ReadyBody<'a> {
+    ready: bool,
+    conditions: Vec<ConditionBody<'a>>,
+}
+
+#[derive(Serialize)]
+struct ConditionBody<'a> {
+    name: &'a str,
+    met: bool,
+    detail: &'a str,
+}
+
+async fn readyz(State(sources): State<AdminSources>) -> Response {
+    let conditions = (sources.readiness)();
+    let ready = is_ready(&conditions);
+    let body = ReadyBody {
+        ready,
+        conditions: conditions
+            .iter()
+            .map(|condition| ConditionBody {
+                name: &condition.name,
+                met: condition.is_met(),
+                detail: &condition.detail,
+            })
+            .collect(),
+    };
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    // Texts and booleans only: writing them as JSON cannot fail.
+    let body = serde_json::to_string_pretty(&body).unwrap_or_default();
+    let headers = [(CONTENT_TYPE, "application/json"), NO_STORE];
+    (status, headers, body).into_response()
+}
+
+async fn metrics(State(sources): State<AdminSources>) -> Response {
+    (sources.refresh)();
+    let headers = [(CONTENT_TYPE, METRICS_TYPE), NO_STORE];
+    (headers, sources.metrics.encode()).into_response()
+}
+
+async fn page_for_people(State(sources): State<AdminSources>) -> Response {
+    (sources.refresh)();
+    let page = page::render(&(sources.readiness)(), &sources.metrics.summary());
+    let headers = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CONTENT_SECURITY_POLICY, PAGE_POLICY),
+        NO_STORE,
+    ];
+    (headers, page).into_response()
+}
+
+impl Condition {
+    /// Whether it holds.
+    #[must_use]
+    pub fn is_met(&self) -> bool {
+        match self.state {
+            ConditionState::Met => true,
+            ConditionState::Unmet => false,
+        }
+    }
+}
+
+fn is_ready(conditions: &[Condition]) -> bool {
+    conditions.iter().all(Condition::is_met)
+}
