@@ -62,8 +62,8 @@ enum Command {
     #[command(after_help = check::EXAMPLES)]
     Check(check::CheckArgs),
     /// Send one job from flags, or many from a file.
-    #[command(after_help = submit::EXAMPLES, args_conflicts_with_subcommands = false)]
-    Submit(submit::SubmitArgs),
+    #[command(after_help = submit::EXAMPLES)]
+    Submit(Box<submit::SubmitArgs>),
     /// Print outcome events as they come.
     #[command(after_help = watch::EXAMPLES)]
     Watch(watch::WatchArgs),
@@ -109,7 +109,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Run => block_on(run::execute(named)),
         Command::Sandbox(args) => block_on(sandbox::execute(args)),
         Command::Check(args) => block_on(check::execute(args, named)),
-        Command::Submit(args) => block_on(submit::execute(args, named)),
+        Command::Submit(args) => block_on(submit::execute(*args, named)),
         Command::Watch(args) => block_on(watch::execute(args, named)),
         Command::Show(args) => block_on(show::execute(args, named)),
         Command::Completions(args) => completions::execute(&args),
@@ -117,9 +117,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
 }
 
 /// Runs a command to its end on a runtime of its own.
-fn block_on(
-    command: impl Future<Output = Result<ExitCode, Failure>>,
-) -> Result<ExitCode, Failure> {
+fn block_on(command: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

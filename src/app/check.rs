@@ -106,7 +106,12 @@ pub async fn check(config: &Config) -> Vec<Row> {
 #[must_use]
 pub fn mistakes(problems: &Problems) -> Vec<Row> {
     let row = |problem: &crate::app::config::ConfigProblem| {
-        Row::new("config", problem.key.as_str(), State::Mistake, problem.to_string())
+        Row::new(
+            "config",
+            problem.key.as_str(),
+            State::Mistake,
+            problem.to_string(),
+        )
     };
     problems.as_slice().iter().map(row).collect()
 }

@@ -22,7 +22,9 @@ pub enum ClientError {
         key: &'static str,
     },
     /// The exchange is not there.
-    #[error("RabbitMQ has no exchange \"{name}\": start `hongbaod run` once, it declares everything")]
+    #[error(
+        "RabbitMQ has no exchange \"{name}\": start `hongbaod run` once, it declares everything"
+    )]
     NotDeclared {
         /// Its name.
         name: String,
@@ -61,12 +63,10 @@ impl ClientError {
 
 impl From<ConnectError> for ClientError {
     fn from(error: ConnectError) -> Self {
-        match error {
-            ConnectError::Topology(TopologyError::Declare { name, .. }) => {
-                Self::NotDeclared { name }
-            }
-            other => Self::Connect(other),
+        if let ConnectError::Topology(TopologyError::Declare { name, .. }) = error {
+            return Self::NotDeclared { name };
         }
+        Self::Connect(error)
     }
 }
 

@@ -26,7 +26,9 @@ pub struct Remembered {
 #[derive(Debug, thiserror::Error)]
 pub enum ShowError {
     /// `memory:` lives inside the daemon's own process.
-    #[error("redis.urls is \"memory:\", which lives inside the daemon alone; no other process can read it")]
+    #[error(
+        "redis.urls is \"memory:\", which lives inside the daemon alone; no other process can read it"
+    )]
     Embedded,
     /// No connection.
     #[error(transparent)]
@@ -51,8 +53,9 @@ impl ShowError {
     #[must_use]
     pub fn is_config(&self) -> bool {
         match self {
-            Self::Embedded
-            | Self::Connect(ConnectError::Url(_) | ConnectError::LogIn { .. }) => true,
+            Self::Embedded | Self::Connect(ConnectError::Url(_) | ConnectError::LogIn { .. }) => {
+                true
+            }
             Self::Connect(_) | Self::Read(_) => false,
         }
     }

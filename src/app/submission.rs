@@ -18,8 +18,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::adapters::clock::SystemClock;
-use crate::adapters::random::SystemRandom;
 use crate::adapters::rabbitmq::client::{Producer, WINDOW};
+use crate::adapters::random::SystemRandom;
 use crate::app::client::{ClientError, broker_options};
 use crate::app::config::Config;
 use crate::app::submission::job_check::JobCheck;
@@ -102,7 +102,10 @@ impl Summary {
     /// Whether every job that was given is where it should be.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.refused == 0 && self.undelivered == 0 && self.unconfirmed == 0 && self.unsent_from.is_none()
+        self.refused == 0
+            && self.undelivered == 0
+            && self.unconfirmed == 0
+            && self.unsent_from.is_none()
     }
 
     /// Submitted jobs per second, rounded down.

@@ -91,7 +91,7 @@ fn print_json(rows: &[Row]) -> io::Result<()> {
 
 fn print_table(rows: &[Row]) -> io::Result<()> {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     // A pipe has no width: whoever reads it wants one line for each row.
     table.set_content_arrangement(if io::stdout().is_terminal() {
         ContentArrangement::Dynamic

@@ -22,7 +22,7 @@ with exit code 0; a second signal ends at once. `hongbaod check` tells beforehan
 
 pub(crate) async fn execute(named: Option<&Path>) -> Result<ExitCode, Failure> {
     let config = configuration::load(named)?;
-    logging::init(config.log.clone()).map_err(|error| Failure::failed(with_causes(&error)))?;
+    logging::init(config.log).map_err(|error| Failure::failed(with_causes(&error)))?;
     let locations = config.clone();
     match daemon::run(config).await {
         Ok(()) => Ok(ExitCode::Done),

@@ -117,9 +117,18 @@ fn introduce(sandbox: &RunningSandbox, keys: &Path) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "# A simulated Alipay; put this into hongbaod.toml:")?;
     writeln!(stdout, "{}", config_section(address, &keys))?;
-    writeln!(stdout, "# http://{address}/_sandbox/            a page for people")?;
-    writeln!(stdout, "# http://{address}/_sandbox/operations  every operation, as JSON")?;
-    writeln!(stdout, "# http://{address}/_sandbox/faults      the fault knobs, GET and PUT")?;
+    writeln!(
+        stdout,
+        "# http://{address}/_sandbox/            a page for people"
+    )?;
+    writeln!(
+        stdout,
+        "# http://{address}/_sandbox/operations  every operation, as JSON"
+    )?;
+    writeln!(
+        stdout,
+        "# http://{address}/_sandbox/faults      the fault knobs, GET and PUT"
+    )?;
     stdout.flush()?;
     // On the standard error, so that the section can go into a file by itself.
     eprintln!("listening on {address}; Ctrl-C ends");
@@ -191,7 +200,11 @@ mod tests {
             ("-1s", None),
             ("99999999999999999999s", None),
         ] {
-            assert_eq!(delay(text).ok(), expected_ms.map(Duration::from_millis), "{text}");
+            assert_eq!(
+                delay(text).ok(),
+                expected_ms.map(Duration::from_millis),
+                "{text}"
+            );
         }
     }
 

@@ -35,7 +35,7 @@ pub(crate) struct ShowArgs {
     #[arg(value_name = "NUMBER", value_parser = number)]
     number: MerchantNo,
 
-    /// The app that the job belongs to [default: alipay.default_app].
+    /// The app that the job belongs to [default: the default app].
     #[arg(long, value_name = "NAME", value_parser = app)]
     app: Option<AppName>,
 
@@ -89,7 +89,11 @@ pub(crate) async fn execute(args: ShowArgs, named: Option<&Path>) -> Result<Exit
 
 /// One fact a line, the names in a column.
 fn human(facts: &[(String, Value)]) -> String {
-    let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    let width = facts
+        .iter()
+        .map(|(name, _)| name.len())
+        .max()
+        .unwrap_or_default();
     let line = |(name, value): &(String, Value)| {
         let value = match value {
             Value::String(text) => text.clone(),
@@ -175,7 +179,10 @@ impl Facts {
 
     fn job(&mut self, job: &MoneyJob) {
         for (field, value) in job.fields() {
-            if matches!(field, Field::App | Field::OutRequestNo | Field::PayeeLogonId) {
+            if matches!(
+                field,
+                Field::App | Field::OutRequestNo | Field::PayeeLogonId
+            ) {
                 continue;
             }
             self.put(field.as_str(), value.into_owned());

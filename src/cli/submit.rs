@@ -14,7 +14,7 @@ use crate::cli::configuration;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::{Failure, with_causes};
 use crate::cli::submit::job_args::JobArgs;
-use crate::cli::submit::report::{Report, Source, Style};
+use crate::cli::submit::report::{Audience, Report, Source, Style};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -32,6 +32,10 @@ sent twice; submit it again without fear: the same out_request_no is the same jo
 
 /// The arguments of `submit`.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a flag is given or it is not"
+)]
 #[command(subcommand_value_name = "JOB", subcommand_help_heading = "Jobs")]
 pub(crate) struct SubmitArgs {
     /// Send every line of this file as a job; `-` is the standard input.
@@ -64,14 +68,20 @@ pub(crate) async fn execute(args: SubmitArgs, named: Option<&Path>) -> Result<Ex
         (None, Some(path)) => open(path)?,
         (None, None) => {
             let hint = "name a job (hongbaod submit disburse …) or a file (--file jobs.ndjson)";
-            return Err(Failure::usage(format!("there is nothing to submit; {hint}")));
+            return Err(Failure::usage(format!(
+                "there is nothing to submit; {hint}"
+            )));
         }
         (Some(_), Some(_)) => {
             let message = "a job from flags and --file exclude each other";
             return Err(Failure::usage(message));
         }
     };
-    if args.reply_to.as_ref().is_some_and(|queue| queue.len() > 255) {
+    if args
+        .reply_to
+        .as_ref()
+        .is_some_and(|queue| queue.len() > 255)
+    {
         // Source: AMQP 0-9-1, basic properties, short string.
         return Err(Failure::usage("--reply-to is longer than 255 bytes"));
     }
@@ -84,7 +94,12 @@ pub(crate) async fn execute(args: SubmitArgs, named: Option<&Path>) -> Result<Ex
         }
     };
     let style = if args.json { Style::Json } else { Style::Human };
-    let mut report = Report::new(style, source, &destination, std::io::stderr().is_terminal());
+    let audience = if std::io::stderr().is_terminal() {
+        Audience::Terminal
+    } else {
+        Audience::Nobody
+    };
+    let mut report = Report::new(style, source, &destination, audience);
     let result = submit(&config, input, destination, &mut |step| report.step(step)).await;
     report.finish_bar();
     match result {

@@ -124,7 +124,13 @@ mod tests {
         let words: Vec<&str> = line.split_whitespace().collect();
         assert_eq!(
             words,
-            ["10:00:01.234", "disburse.failed", "R1", "8.88", "PAYEE_?[31mNOT_EXIST"]
+            [
+                "10:00:01.234",
+                "disburse.failed",
+                "R1",
+                "8.88",
+                "PAYEE_?[31mNOT_EXIST"
+            ]
         );
     }
 

@@ -69,17 +69,17 @@ fn judge(config: &Config, app: &str, finding: &Finding) -> (State, String) {
         Finding::Unknown(Doubt::Unverified) => {
             let key = format!("alipay.apps.{app}.alipay_public_key");
             let fault = "does not verify the answer, or the answer is not signed";
-            let remedy = "give Alipay's public key for this very application, not the application's own";
+            let remedy =
+                "give Alipay's public key for this very application, not the application's own";
             let problem = config.problem(&key, fault.to_owned(), remedy.to_owned());
             (State::Mistake, problem.to_string())
         }
         Finding::Unknown(Doubt::TimedOut) => {
             (State::Unreachable, "gives no answer in time".to_owned())
         }
-        Finding::Unknown(Doubt::Broken) => (
-            State::Unreachable,
-            "breaks the connection off".to_owned(),
-        ),
+        Finding::Unknown(Doubt::Broken) => {
+            (State::Unreachable, "breaks the connection off".to_owned())
+        }
         Finding::Unknown(Doubt::HttpStatus(status)) => (
             State::Failed,
             format!("answers HTTP {status}: alipay.gateway may be wrong"),

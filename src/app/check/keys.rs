@@ -53,7 +53,8 @@ fn private_key(
         Ok((key, detail))
     };
     load().map_err(|fault| {
-        let remedy = "give the application's own RSA private key: PKCS#1 or PKCS#8, PEM or bare base64";
+        let remedy =
+            "give the application's own RSA private key: PKCS#1 or PKCS#8, PEM or bare base64";
         let key = format!("alipay.apps.{name}.private_key");
         config.problem(&key, fault, remedy.to_owned())
     })

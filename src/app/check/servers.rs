@@ -42,7 +42,11 @@ pub(super) async fn redis(config: &Config) -> Vec<Row> {
     rows.push(persistence(&facts));
     rows.push(clock(&facts));
     rows.push(match inspector.has_canary().await {
-        Ok(true) => row("canary", State::Ok, "there: the ledger remembers".to_owned()),
+        Ok(true) => row(
+            "canary",
+            State::Ok,
+            "there: the ledger remembers".to_owned(),
+        ),
         Ok(false) => {
             let detail = "not there: a first start, or a ledger that was flushed";
             row("canary", State::Note, detail.to_owned())
@@ -108,7 +112,10 @@ pub(super) async fn rabbitmq(config: &Config) -> Vec<Row> {
 
 fn sum(objects: &[ObjectStatus]) -> Row {
     let count = |wanted: fn(&ObjectState) -> bool| {
-        objects.iter().filter(|object| wanted(&object.state)).count()
+        objects
+            .iter()
+            .filter(|object| wanted(&object.state))
+            .count()
     };
     let missing = count(|state| matches!(state, ObjectState::Missing));
     let different = count(|state| matches!(state, ObjectState::Mismatch { .. }));

@@ -16,6 +16,13 @@ pub(super) enum Style {
     Json,
 }
 
+/// Whether somebody watches the standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Audience {
+    Terminal,
+    Nobody,
+}
+
 /// Where the jobs come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
@@ -41,16 +48,19 @@ impl Report {
         style: Style,
         source: Source,
         destination: &Destination,
-        terminal: bool,
+        audience: Audience,
     ) -> Self {
         let bar = match source {
-            Source::File { length } if terminal => ProgressBar::new(length),
-            Source::Stream if terminal => ProgressBar::new_spinner(),
-            Source::Flags | Source::File { .. } | Source::Stream => ProgressBar::hidden(),
+            Source::File { length } => ProgressBar::new(length),
+            Source::Stream => ProgressBar::new_spinner(),
+            Source::Flags => ProgressBar::hidden(),
         };
-        if terminal {
-            bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
-        }
+        bar.set_draw_target(match (audience, source) {
+            (Audience::Terminal, Source::File { .. } | Source::Stream) => {
+                ProgressDrawTarget::stderr_with_hz(10)
+            }
+            (Audience::Terminal | Audience::Nobody, _) => ProgressDrawTarget::hidden(),
+        });
         let template = match source {
             Source::File { .. } => "{bar:40} {percent:>3} %  {msg}  {elapsed} (left {eta})",
             Source::Flags | Source::Stream => "{spinner} {msg}  {elapsed}",
@@ -74,9 +84,9 @@ impl Report {
         match step {
             Step::Refused { line, errors } => {
                 let faults: Vec<String> = errors.iter().map(ToString::to_string).collect();
-                let pairs = errors.iter().map(|error| {
-                    json!({"field": error.field, "fault": error.fault})
-                });
+                let pairs = errors
+                    .iter()
+                    .map(|error| json!({"field": error.field, "fault": error.fault}));
                 let value = json!({"line": line, "state": "refused",
                     "errors": pairs.collect::<Vec<_>>()});
                 self.tell(line, "", &faults.join("; "), &value);
@@ -155,7 +165,10 @@ impl Report {
             seconds(summary.elapsed),
         )?;
         if let Some(line) = summary.unsent_from {
-            writeln!(stdout, "the connection was lost: line {line} and all after it were not sent")?;
+            writeln!(
+                stdout,
+                "the connection was lost: line {line} and all after it were not sent"
+            )?;
         }
         if summary.unconfirmed > 0 || summary.unsent_from.is_some() {
             writeln!(
