@@ -429,6 +429,10 @@ mod tests {
     }
 
     #[test]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a table of announcements and their ids"
+    )]
     fn every_announcement_has_an_id_of_its_own_kind() {
         let refused = Refusal {
             code: "40004".to_owned(),

@@ -1,0 +1,287 @@
+//! Puts the parts together as the configuration says: ports, pacing, metrics, worker.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::adapters::alipay::{AlipayError, AlipayGateway, AlipayOptions};
+use crate::adapters::clock::SystemClock;
+use crate::adapters::memory_broker::MemoryBroker;
+use crate::adapters::memory_ledger::MemoryLedger;
+use crate::adapters::rabbitmq::{Prefetch, RabbitmqBroker, RabbitmqOptions};
+use crate::adapters::random::SystemRandom;
+use crate::adapters::redis_ledger::{RedisLedger, RedisLedgerOptions};
+use crate::app::alipay_setup;
+use crate::app::config::{Config, ConfigProblem, Problems, ServerUrl, Servers};
+use crate::app::metrics::Metrics;
+use crate::app::worker::{Ports, Worker, WorkerOptions};
+use crate::domain::ident::AppName;
+use crate::lifecycle::Policy;
+use crate::lifecycle::retry::RetryPolicy;
+use crate::pacing::{Pacing, PacingOptions};
+use crate::ports::broker::Broker;
+use crate::ports::clock::{Clock, Random};
+use crate::ports::gateway::{CallObserver, Gateway as _};
+use crate::ports::ledger::Ledger;
+
+/// Why the daemon cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration has mistakes, all of them told.
+    #[error("{0}")]
+    Config(Problems),
+    /// A server is away, or cannot be used as it is.
+    #[error("use {server}")]
+    Server {
+        /// Which.
+        server: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+/// All parts, made and connected; nothing is taken yet but what the broker delivers ahead.
+pub struct Assembly {
+    /// The worker.
+    pub worker: Arc<Worker>,
+    /// What it works with.
+    pub ports: Ports,
+    /// Its permits.
+    pub pacing: Arc<Pacing>,
+    /// Its metrics.
+    pub metrics: Arc<Metrics>,
+    /// The embedded broker, where there is one: `demo` feeds it.
+    pub embedded: Option<Arc<MemoryBroker>>,
+}
+
+/// What is made before anything is connected, so that health can be asked from the first moment.
+pub struct Parts {
+    /// Both clocks.
+    pub clock: Arc<dyn Clock>,
+    /// The metrics of the configured apps.
+    pub metrics: Arc<Metrics>,
+    /// The permits of the configured apps.
+    pub pacing: Arc<Pacing>,
+    gateway: Arc<AlipayGateway>,
+}
+
+/// Checks the configuration to the last key, and makes what needs no server.
+///
+/// # Errors
+///
+/// [`StartError::Config`].
+pub fn prepare(config: &Config) -> Result<Parts, StartError> {
+    let mut options = alipay_setup::options(config).map_err(StartError::Config)?;
+    let apps: Vec<AppName> = options.apps.iter().map(|app| app.name.clone()).collect();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let metrics = Arc::new(Metrics::new(&apps));
+    let observer: Arc<dyn CallObserver> = Arc::<Metrics>::clone(&metrics);
+    options.observer = Some(observer);
+    let pacing = Pacing::new(pacing_options(config), &apps, Arc::clone(&clock));
+    let gateway = gateway(config, options, Arc::clone(&clock)).map_err(StartError::Config)?;
+    Ok(Parts {
+        clock,
+        metrics,
+        pacing,
+        gateway: Arc::new(gateway),
+    })
+}
+
+/// Connects to the servers and makes the worker.
+///
+/// # Errors
+///
+/// [`StartError`]; a server that is away at start is told, not waited for.
+pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartError> {
+    let Parts {
+        clock,
+        metrics,
+        pacing,
+        gateway,
+    } = parts;
+    let random: Arc<dyn Random> = Arc::new(SystemRandom);
+    let ledger = ledger(config, &clock, &random).await?;
+    let (broker, embedded) = broker(config, &clock, &random).await?;
+    let default_app = alipay_setup::default_app(config).filter(|app| gateway.apps().contains(app));
+    let ports = Ports {
+        ledger,
+        gateway,
+        broker,
+        clock,
+        random,
+    };
+    let options = worker_options(config, default_app)?;
+    let worker = Worker::new(
+        ports.clone(),
+        options,
+        Arc::clone(&pacing),
+        Arc::clone(&metrics),
+    );
+    Ok(Assembly {
+        worker,
+        ports,
+        pacing,
+        metrics,
+        embedded,
+    })
+}
+
+fn gateway(
+    config: &Config,
+    options: AlipayOptions,
+    clock: Arc<dyn Clock>,
+) -> Result<AlipayGateway, Problems> {
+    AlipayGateway::new(options, clock).map_err(|error| {
+        let key = match &error {
+            AlipayError::GatewayUrl => "alipay.gateway",
+            AlipayError::Timeouts => "alipay.connect_timeout",
+            AlipayError::ExtraCodes(_) => "alipay.codes",
+            AlipayError::NoApp
+            | AlipayError::AppTwice { .. }
+            | AlipayError::Parameter { .. }
+            | AlipayError::Key { .. }
+            | AlipayError::OwnPublicKey { .. }
+            | AlipayError::Http(_) => "alipay.apps",
+        };
+        let mut fault = error.to_string();
+        if let Some(cause) = error.source() {
+            fault = format!("{fault}: {cause}");
+        }
+        let problem: ConfigProblem =
+            config.problem(key, fault, "see config.example.toml".to_owned());
+        Problems::new(vec![problem])
+    })
+}
+
+fn pacing_options(config: &Config) -> PacingOptions {
+    PacingOptions {
+        requests_per_second: config.pacing.requests_per_second,
+        concurrency_min: config.pacing.concurrency_min,
+        concurrency_max: config.pacing.concurrency_max,
+    }
+}
+
+fn worker_options(
+    config: &Config,
+    default_app: Option<AppName>,
+) -> Result<WorkerOptions, StartError> {
+    let retry = RetryPolicy::new(
+        config.retry.delay_min,
+        config.retry.delay_max,
+        config.retry.multiplier_permille,
+    );
+    let retry = retry.map_err(|fault| {
+        let remedy = "give delay_min below delay_max, and a multiplier above 1".to_owned();
+        StartError::Config(Problems::new(vec![config.problem(
+            "retry.multiplier",
+            fault.to_string(),
+            remedy,
+        )]))
+    })?;
+    Ok(WorkerOptions {
+        policy: Policy {
+            retry,
+            absence_confirmations: config.retry.absence_confirmations.get(),
+            absence_window: config.retry.absence_window,
+            unresolved_after: config.retry.unresolved_after,
+            rescue_after: config.ledger.rescue_after,
+        },
+        lease: config.ledger.lease,
+        call_timeout: config.alipay.timeout,
+        doubt: config.ledger.doubt,
+        replicas_min: config.ledger.replicas_min,
+        query_attempts: config.retry.query_attempts,
+        default_app,
+        rescue_interval: (config.ledger.rescue_after / 20)
+            .clamp(Duration::from_secs(1), Duration::from_secs(60)),
+    })
+}
+
+async fn ledger(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    random: &Arc<dyn Random>,
+) -> Result<Arc<dyn Ledger>, StartError> {
+    let Some(options) = redis_options(config) else {
+        return Ok(Arc::new(MemoryLedger::new()));
+    };
+    match RedisLedger::connect(options, Arc::clone(clock), Arc::clone(random)).await {
+        Ok(ledger) => Ok(Arc::new(ledger)),
+        Err(error) => Err(StartError::Server {
+            server: "Redis",
+            source: Box::new(error),
+        }),
+    }
+}
+
+/// What a connection to Redis is made with; `None` for the embedded ledger.
+#[must_use]
+pub fn redis_options(config: &Config) -> Option<RedisLedgerOptions> {
+    let Servers::Urls(urls) = &config.redis.servers else {
+        return None;
+    };
+    let url = urls.first().map(ServerUrl::expose).unwrap_or_default();
+    Some(RedisLedgerOptions {
+        // One word names everything of one installation, in both servers.
+        prefix: config.rabbitmq.prefix.clone(),
+        connect_timeout: config.redis.connect_timeout,
+        response_timeout: config.redis.response_timeout,
+        retention: config.ledger.retention,
+        ..RedisLedgerOptions::new(SecretString::from(url))
+    })
+}
+
+type BrokerAndEmbedded = (Arc<dyn Broker>, Option<Arc<MemoryBroker>>);
+
+async fn broker(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    random: &Arc<dyn Random>,
+) -> Result<BrokerAndEmbedded, StartError> {
+    let Some(options) = rabbitmq_options(config) else {
+        let prefetch = config.rabbitmq.prefetch.disburse.get();
+        let embedded = Arc::new(MemoryBroker::new(Arc::clone(clock), prefetch));
+        let broker: Arc<dyn Broker> = Arc::<MemoryBroker>::clone(&embedded);
+        return Ok((broker, Some(embedded)));
+    };
+    match RabbitmqBroker::connect(options, Arc::clone(clock), Arc::clone(random)).await {
+        Ok(broker) => Ok((Arc::new(broker), None)),
+        Err(error) => Err(StartError::Server {
+            server: "RabbitMQ",
+            source: Box::new(error),
+        }),
+    }
+}
+
+/// What a connection to RabbitMQ is made with; `None` for the embedded broker.
+#[must_use]
+pub fn rabbitmq_options(config: &Config) -> Option<RabbitmqOptions> {
+    let Servers::Urls(urls) = &config.rabbitmq.servers else {
+        return None;
+    };
+    let rabbitmq = &config.rabbitmq;
+    Some(RabbitmqOptions {
+        urls: urls
+            .iter()
+            .map(|url| SecretString::from(url.expose()))
+            .collect(),
+        prefix: rabbitmq.prefix.clone(),
+        prefetch: Prefetch {
+            disburse: rabbitmq.prefetch.disburse,
+            refund: rabbitmq.prefetch.refund,
+            query: rabbitmq.prefetch.query,
+            pay: rabbitmq.prefetch.pay,
+        },
+        heartbeat: rabbitmq.heartbeat,
+        delivery_limit: rabbitmq.delivery_limit,
+        confirm_timeout: rabbitmq.confirm_timeout,
+        delay_min: config.retry.delay_min,
+        delay_max: config.retry.delay_max,
+        multiplier_permille: config.retry.multiplier_permille,
+        unrouted_max: rabbitmq.unrouted_max,
+        connection_name: "hongbaod".to_owned(),
+    })
+}

@@ -1,0 +1,141 @@
+//! The daemon: everything from the configuration to the last acknowledgement.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::app::admin_server::{self, AdminSources, Condition, ConditionState, Heartbeat};
+use crate::app::assembly::{self, Assembly};
+use crate::app::config::{Config, format_duration};
+use crate::app::shutdown;
+use crate::ports::ledger::Connection;
+
+/// How often the main loop shows that it lives.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Runs until SIGTERM or SIGINT, then drains; a second signal ends the process at once.
+///
+/// # Errors
+///
+/// [`assembly::StartError`] or [`admin_server::AdminServerError`] inside, when it cannot start.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let stop = shutdown::on_signal()?;
+    serve(config, stop).await
+}
+
+/// Runs until `stop` is cancelled.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    let parts = assembly::prepare(&config)?;
+    let assembly = assembly::connect(&config, parts).await?;
+    let servers = CancellationToken::new();
+    let heartbeat = Arc::new(Heartbeat::new(assembly.ports.clock.monotonic()));
+    let admin = admin_server::serve(
+        config.admin.listen,
+        sources(&assembly, &heartbeat),
+        servers.clone(),
+    )
+    .await;
+    let admin = match admin {
+        Ok(admin) => admin,
+        Err(error) => {
+            // What was delivered ahead goes back.
+            assembly.ports.broker.stop().await;
+            assembly.ports.broker.close().await;
+            return Err(error).context("start the admin server");
+        }
+    };
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        admin = %admin.address,
+        grace = format_duration(config.shutdown.grace),
+        "hongbaod takes jobs"
+    );
+    let beating = tokio::spawn(beat(Arc::clone(&assembly.ports.clock), heartbeat));
+    assembly.worker.run(stop, config.shutdown.grace).await;
+    beating.abort();
+    servers.cancel();
+    admin.stopped().await;
+    info!("hongbaod has stopped");
+    Ok(())
+}
+
+async fn beat(clock: Arc<dyn crate::ports::clock::Clock>, heartbeat: Arc<Heartbeat>) {
+    loop {
+        heartbeat.beat(clock.monotonic());
+        clock.sleep(HEARTBEAT_INTERVAL).await;
+    }
+}
+
+/// What the admin pages show of a running assembly.
+pub fn sources(assembly: &Assembly, heartbeat: &Arc<Heartbeat>) -> AdminSources {
+    let (worker, ports) = (Arc::clone(&assembly.worker), assembly.ports.clone());
+    let pacing = Arc::clone(&assembly.pacing);
+    let readiness = move || {
+        let mut conditions = vec![
+            connection("rabbitmq", ports.broker.connection()),
+            connection("redis", ports.ledger.health().connection),
+        ];
+        for app in pacing.apps() {
+            let reason = pacing.blocked_reason(app);
+            conditions.push(Condition {
+                name: format!("app {app}"),
+                state: if reason.is_none() {
+                    ConditionState::Met
+                } else {
+                    ConditionState::Unmet
+                },
+                detail: reason.map_or_else(
+                    || "calls are made".to_owned(),
+                    |reason| format!("no calls: {reason:?}"),
+                ),
+            });
+        }
+        let draining = worker.is_draining();
+        conditions.push(Condition {
+            name: "taking jobs".to_owned(),
+            state: if draining {
+                ConditionState::Unmet
+            } else {
+                ConditionState::Met
+            },
+            detail: if draining { "draining" } else { "yes" }.to_owned(),
+        });
+        conditions
+    };
+    let (metrics, ports) = (Arc::clone(&assembly.metrics), assembly.ports.clone());
+    let pacing = Arc::clone(&assembly.pacing);
+    let refresh = move || {
+        metrics.set_pacing(&pacing);
+        metrics.set_broker(ports.broker.connection());
+        metrics.set_ledger(&ports.ledger.health());
+    };
+    AdminSources {
+        metrics: Arc::clone(&assembly.metrics),
+        refresh: Arc::new(refresh),
+        readiness: Arc::new(readiness),
+        heartbeat: Arc::clone(heartbeat),
+        clock: Arc::clone(&assembly.ports.clock),
+    }
+}
+
+fn connection(name: &str, connection: Connection) -> Condition {
+    let (state, detail) = match connection {
+        Connection::Up => (ConditionState::Met, "connected"),
+        Connection::Down => (
+            ConditionState::Unmet,
+            "not connected; it is being tried again",
+        ),
+    };
+    Condition {
+        name: name.to_owned(),
+        state,
+        detail: detail.to_owned(),
+    }
+}

@@ -1,0 +1,186 @@
+//! Drives a query job: it reads, and takes no ledger entry.
+
+use std::time::Duration;
+
+use crate::domain::entry::Entry;
+use crate::domain::job::{JobKey, Kind, QueryJob};
+use crate::domain::outcome::{Announcement, QueryAnswer};
+use crate::domain::time::Monotonic;
+use crate::domain::verdict::{Finding, Operation};
+use crate::lifecycle::{DeferReason, Event, Learnt, Transition, step};
+use crate::pacing::{Admission, PacedCall};
+use crate::ports::broker::Delivery;
+
+use super::Worker;
+use super::case::Halt;
+use super::deliver::copy_of;
+use super::ledger_access::Write;
+use super::money::signal_of_finding;
+
+impl Worker {
+    pub(super) async fn work_query(
+        &self,
+        delivery: &Delivery,
+        job: QueryJob,
+        received_at: Monotonic,
+    ) -> Result<(), Halt> {
+        let now = self.ports.clock.now();
+        if job.not_after.is_some_and(|not_after| now > not_after) {
+            return self
+                .answer_query(delivery, job, QueryAnswer::Expired, received_at)
+                .await;
+        }
+        let admission = tokio::select! {
+            admission = self.pacing.permit(&job.app, PacedCall::Query) => admission,
+            () = self.draining.cancelled() => return Err(Halt::HandBack),
+        };
+        let permit = match admission {
+            Admission::Open(permit) => permit,
+            Admission::Closed { retry_after } => {
+                return self
+                    .defer_query(
+                        delivery,
+                        delivery.attempts,
+                        retry_after,
+                        DeferReason::LaneClosed,
+                    )
+                    .await;
+            }
+        };
+        let finding = self.ports.gateway.query(&job.app, &job.target).await;
+        permit.report(signal_of_finding(&finding));
+        drop(permit);
+        match finding {
+            Finding::Found(operation) => {
+                self.learn(delivery, &job, &operation).await?;
+                self.answer_query(delivery, job, QueryAnswer::Found(operation), received_at)
+                    .await
+            }
+            Finding::NotFound => {
+                self.answer_query(delivery, job, QueryAnswer::NotFound, received_at)
+                    .await
+            }
+            Finding::Unknown(_) => {
+                let attempts = delivery.attempts.saturating_add(1);
+                if attempts >= self.options.query_attempts.get() {
+                    return self
+                        .answer_query(delivery, job, QueryAnswer::Unresolved, received_at)
+                        .await;
+                }
+                let context = self.context();
+                let delay = context
+                    .policy
+                    .retry
+                    .delay(attempts, context.jitter_permille);
+                self.defer_query(delivery, attempts, delay, DeferReason::Unknown)
+                    .await
+            }
+            // Not asked at all: this is no answer, and does not count as one.
+            Finding::NotExecuted(_) => self.defer_unasked(delivery, DeferReason::NotExecuted).await,
+            Finding::Blocked(_) => self.defer_unasked(delivery, DeferReason::Blocked).await,
+        }
+    }
+
+    async fn defer_unasked(&self, delivery: &Delivery, reason: DeferReason) -> Result<(), Halt> {
+        let context = self.context();
+        let delay = context
+            .policy
+            .retry
+            .delay_unsent(delivery.attempts.saturating_add(3), context.jitter_permille);
+        self.defer_query(delivery, delivery.attempts, delay, reason)
+            .await
+    }
+
+    async fn defer_query(
+        &self,
+        delivery: &Delivery,
+        attempts: u32,
+        delay: Duration,
+        reason: DeferReason,
+    ) -> Result<(), Halt> {
+        let mut copy = copy_of(delivery);
+        copy.kind = Kind::Query;
+        copy.attempts = attempts;
+        let broker = &self.ports.broker;
+        self.until_published(delivery, || broker.publish_later(&copy, delay))
+            .await?;
+        self.metrics.deferred(Kind::Query, reason);
+        self.acknowledge(delivery).await;
+        Ok(())
+    }
+
+    async fn answer_query(
+        &self,
+        delivery: &Delivery,
+        job: QueryJob,
+        answer: QueryAnswer,
+        received_at: Monotonic,
+    ) -> Result<(), Halt> {
+        self.metrics.answered(&job.app, &answer);
+        let now = self.ports.clock.now();
+        let announcement = Announcement::Answered {
+            job: Box::new(job),
+            message_id: delivery.return_address.message_id.clone(),
+            answer,
+            attempts: delivery.attempts.saturating_add(1),
+            at: now,
+        };
+        self.announce(delivery, &announcement).await?;
+        self.acknowledge(delivery).await;
+        let took = self.ports.clock.monotonic().since(received_at);
+        self.metrics.announced(Kind::Query, took);
+        Ok(())
+    }
+
+    /// Rule 16: what a query job found about a job that is still unsettled settles it.
+    async fn learn(
+        &self,
+        delivery: &Delivery,
+        job: &QueryJob,
+        operation: &Operation,
+    ) -> Result<(), Halt> {
+        let Some(out_request_no) = operation.out_request_no.clone() else {
+            return Ok(());
+        };
+        let key = JobKey {
+            app: job.app.clone(),
+            out_request_no,
+        };
+        let mut state = self.read(delivery, &key).await?;
+        loop {
+            let entry = state.as_ref().map(|versioned| &versioned.entry);
+            let transition = step(entry, Event::Learnt(&Learnt { operation }), &self.context());
+            if let Transition::Contradict { outcome, evidence } = transition {
+                return self
+                    .tell_contradiction(delivery, &key, *outcome, evidence)
+                    .await;
+            }
+            // Anything else than a settlement: nothing was learnt that anybody waits for.
+            let Transition::Settle(outcome) = transition else {
+                return Ok(());
+            };
+            let owner = entry
+                .and_then(Entry::pending)
+                .map(|pending| pending.return_address.clone());
+            let settled = Entry::Settled((*outcome).clone());
+            match self.write(delivery, &key, state.as_ref(), settled).await? {
+                Write::Stored(_) => {
+                    self.metrics.settled(
+                        &key.app,
+                        outcome.kind,
+                        &outcome.resolution,
+                        outcome.amount,
+                    );
+                    let mut owned = delivery.clone();
+                    owned.return_address = owner.unwrap_or_default();
+                    let said = Announcement::Settled {
+                        key,
+                        outcome: *outcome,
+                    };
+                    return self.announce(&owned, &said).await;
+                }
+                Write::Other(other) => state = other,
+            }
+        }
+    }
+}
