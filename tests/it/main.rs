@@ -20,5 +20,6 @@ mod metrics_doc;
 mod openssl;
 mod redis_ledger;
 mod redis_server;
+mod sandbox;
 mod servers;
 mod tree;
