@@ -10,6 +10,7 @@
 
 mod admin_server;
 mod broker_contract;
+mod cli;
 mod gateway;
 mod house;
 mod layers;
