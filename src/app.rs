@@ -3,6 +3,8 @@
 pub mod admin_server;
 pub mod alipay_setup;
 pub mod assembly;
+pub mod check;
+pub mod client;
 pub mod config;
 pub mod daemon;
 pub mod digest;
@@ -10,5 +12,8 @@ pub mod job_body;
 pub mod logging;
 pub mod metrics;
 pub mod outcome_event;
+pub mod show;
 pub mod shutdown;
+pub mod submission;
+pub mod wall_clock;
 pub mod worker;

@@ -1,1 +1,126 @@
-//! (to come)
+//! The words for operators: arguments, help texts, output, exit codes. What the commands do is in
+//! [`crate::app`] and [`crate::sandbox`].
+
+mod check;
+mod completions;
+mod configuration;
+mod exit_code;
+mod failure;
+mod run;
+mod sandbox;
+mod show;
+mod submit;
+mod watch;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::process;
+
+use clap::{Parser, Subcommand};
+
+use crate::cli::exit_code::ExitCode;
+use crate::cli::failure::Failure;
+
+const EXAMPLES: &str = "\
+Examples:
+  hongbaod check                       look at configuration, keys and servers
+  hongbaod run                         take jobs and pay them
+  hongbaod submit --file jobs.ndjson   send many jobs
+  hongbaod watch                       see what becomes of them
+
+Exit codes:
+   0  done
+   1  failed, or not all of it is done
+  64  the arguments make no sense
+  69  a server cannot be reached
+  78  the configuration has mistakes
+
+Each key of the configuration can be set by a variable too: HONGBAOD__REDIS__URLS for redis.urls.";
+
+/// Pays Alipay cash red packets: never twice, never lost, never falsely failed.
+#[derive(Debug, Parser)]
+#[command(name = "hongbaod", version, after_help = EXAMPLES, max_term_width = 100)]
+struct Cli {
+    /// The configuration file [default: hongbaod.toml, if it is there].
+    #[arg(long, global = true, value_name = "PATH", env = "HONGBAOD_CONFIG")]
+    config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The commands, in the order in which one meets them.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Take jobs from RabbitMQ and pay them, until SIGTERM.
+    #[command(after_help = run::EXAMPLES)]
+    Run,
+    /// Run a simulated Alipay on this machine.
+    #[command(after_help = sandbox::EXAMPLES)]
+    Sandbox(sandbox::SandboxArgs),
+    /// Look at configuration, keys, servers and queues; change nothing.
+    #[command(after_help = check::EXAMPLES)]
+    Check(check::CheckArgs),
+    /// Send one job from flags, or many from a file.
+    #[command(after_help = submit::EXAMPLES)]
+    Submit(Box<submit::SubmitArgs>),
+    /// Print outcome events as they come.
+    #[command(after_help = watch::EXAMPLES)]
+    Watch(watch::WatchArgs),
+    /// Show what the ledger remembers of one job.
+    #[command(after_help = show::EXAMPLES)]
+    Show(show::ShowArgs),
+    /// Print a completion script for a shell.
+    #[command(after_help = completions::EXAMPLES)]
+    Completions(completions::CompletionsArgs),
+}
+
+/// Reads the arguments of this process, does what they say, and returns the exit code.
+#[must_use]
+pub fn main() -> process::ExitCode {
+    let code = match Cli::try_parse() {
+        Ok(cli) => match execute(cli) {
+            Ok(code) => code,
+            Err(failure) => {
+                if let Some(message) = failure.message {
+                    eprintln!("hongbaod: {message}");
+                }
+                failure.exit_code
+            }
+        },
+        Err(error) => {
+            // Help and version go to the standard output and are no mistakes.
+            let code = if error.use_stderr() {
+                ExitCode::Usage
+            } else {
+                ExitCode::Done
+            };
+            // A closed pipe is all that can go wrong here, and then nobody reads about it.
+            drop(error.print());
+            code
+        }
+    };
+    code.into()
+}
+
+fn execute(cli: Cli) -> Result<ExitCode, Failure> {
+    let named = cli.config.as_deref();
+    match cli.command {
+        Command::Run => block_on(run::execute(named)),
+        Command::Sandbox(args) => block_on(sandbox::execute(args)),
+        Command::Check(args) => block_on(check::execute(args, named)),
+        Command::Submit(args) => block_on(submit::execute(*args, named)),
+        Command::Watch(args) => block_on(watch::execute(args, named)),
+        Command::Show(args) => block_on(show::execute(args, named)),
+        Command::Completions(args) => completions::execute(&args),
+    }
+}
+
+/// Runs a command to its end on a runtime of its own.
+fn block_on(command: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("start the runtime: {error}")))?;
+    runtime.block_on(command)
+}

@@ -5,6 +5,7 @@
 //! Valkey, as a master with `maxmemory-policy noeviction`.
 
 mod connection;
+mod inspector;
 mod keys;
 mod server;
 mod supervisor;
@@ -22,6 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use crate::adapters::redis_ledger::connection::ConnectError;
 use crate::adapters::redis_ledger::connection::NoAnswer;
+pub use crate::adapters::redis_ledger::inspector::RedisInspector;
 use crate::adapters::redis_ledger::keys::{job_of_member, member};
 pub use crate::adapters::redis_ledger::server::{Persistence, ServerFacts};
 use crate::adapters::redis_ledger::supervisor::Supervisor;

@@ -79,17 +79,46 @@ impl Config {
         path: Option<&Path>,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, Problems> {
+        let (config, problems) = Self::examine(path, environment);
+        config.unless(problems)
+    }
+
+    /// Reads as [`Config::load`] does, for whoever only talks to the two servers: a producer need
+    /// not hold the keys of the apps that it names, so mistakes in `[alipay.apps]` are passed by.
+    ///
+    /// # Errors
+    ///
+    /// Returns every other mistake.
+    pub fn load_without_apps(
+        path: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, Problems> {
+        let (config, mut problems) = Self::examine(path, environment);
+        problems.retain(|problem| {
+            problem.key != "alipay.apps" && !problem.key.starts_with("alipay.apps.")
+        });
+        config.unless(problems)
+    }
+
+    /// Returns what could be read, with the defaults for the rest, and every mistake.
+    fn examine(
+        path: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> (Self, Vec<ConfigProblem>) {
         let Some(path) = path else {
             return Self::read(Document::without_file(), Path::new("."), environment);
         };
         match read_file(path) {
-            Ok(text) => Self::parse(&text, path, environment),
-            Err(fault) => Err(Problems::new(vec![ConfigProblem {
-                location: Location::in_file(path, None),
-                key: String::new(),
-                fault: fault.fault,
-                remedy: fault.remedy,
-            }])),
+            Ok(text) => Self::read_text(&text, path, environment),
+            Err(fault) => {
+                let problem = ConfigProblem {
+                    location: Location::in_file(path, None),
+                    key: String::new(),
+                    fault: fault.fault,
+                    remedy: fault.remedy,
+                };
+                (Self::default(), vec![problem])
+            }
         }
     }
 
@@ -106,6 +135,15 @@ impl Config {
         file: &Path,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, Problems> {
+        let (config, problems) = Self::read_text(text, file, environment);
+        config.unless(problems)
+    }
+
+    fn read_text(
+        text: &str,
+        file: &Path,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> (Self, Vec<ConfigProblem>) {
         let directory = file.parent().filter(|parent| *parent != Path::new(""));
         let directory = directory.unwrap_or_else(|| Path::new("."));
         Self::read(Document::parse(text, file), directory, environment)
@@ -162,7 +200,7 @@ impl Config {
         mut document: Document,
         directory: &Path,
         environment: impl Iterator<Item = (String, String)>,
-    ) -> Result<Self, Problems> {
+    ) -> (Self, Vec<ConfigProblem>) {
         document.overlay(environment);
         let mut reader = Reader::new(document, directory);
         let config = Self::read_tables(&mut reader);
@@ -171,11 +209,16 @@ impl Config {
             locations,
             ..
         } = reader.finish();
+        let config = Self {
+            locations,
+            ..config
+        };
+        (config, problems)
+    }
+
+    fn unless(self, problems: Vec<ConfigProblem>) -> Result<Self, Problems> {
         if problems.is_empty() {
-            return Ok(Self {
-                locations,
-                ..config
-            });
+            return Ok(self);
         }
         Err(Problems::new(problems))
     }

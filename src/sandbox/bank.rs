@@ -24,6 +24,7 @@ use crate::domain::time::UnixMillis;
 use crate::sandbox::bank::journal::{Account, Journal, Posting};
 use crate::sandbox::bank::numbers::Numbers;
 
+mod checks;
 mod command;
 mod journal;
 mod numbers;
@@ -34,12 +35,17 @@ mod snapshot;
 pub use crate::sandbox::bank::command::{
     Command, Effect, Idempotency, OperationKind, OrderRef, Payee, Receipt, Status, Terms, What,
 };
+pub(crate) use crate::sandbox::bank::query::yuan;
 pub use crate::sandbox::bank::query::{Details, OperationRef, QueryBy};
 pub use crate::sandbox::bank::refusal::Refusal;
 pub use crate::sandbox::bank::snapshot::{AccountBalance, BankBooks, OperationView, PacketView};
 
 /// The user who pays for packets that were opened through the console.
 pub const PERSON_USER_ID: &str = "2088101000000001";
+
+/// The user id of the merchant's own account; any other payer of `agreement.pay` that is not
+/// special is taken for it too.
+pub const MERCHANT_USER_ID: &str = "2088101000000009";
 
 /// The state of a packet that the console opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -263,73 +269,6 @@ impl Bank {
                 let key = (order, Arc::clone(&command.out_request_no));
                 self.by_number.get(&key).copied()
             }
-        }
-    }
-
-    fn check_pay(&self, command: &Command) -> Result<(usize, usize), Refusal> {
-        let payer = command.payer().unwrap_or_default();
-        if payer.starts_with("20880000") {
-            return Err(Refusal::PayerNotExist);
-        }
-        if payer.starts_with("20889999") {
-            return Err(Refusal::PayerUserStatusLimit);
-        }
-        if self.journal.fen(&Account::Merchant) < i128::from(command.amount.get()) {
-            return Err(Refusal::MoneyNotEnough);
-        }
-        let order = self.orders.len();
-        Ok((order, order))
-    }
-
-    fn check_disburse(&self, command: &Command) -> Result<(usize, usize), Refusal> {
-        let What::Disburse { packet, payee, .. } = &command.what else {
-            return Err(Refusal::IllegalArgument);
-        };
-        let packet = self.packet_of(packet)?;
-        match payee {
-            Payee::UserId(user_id) if user_id.starts_with("20880000") => {
-                return Err(Refusal::PayeeNotExist);
-            }
-            Payee::UserId(user_id) if user_id.starts_with("20889999") => {
-                return Err(Refusal::PayeeUserStatusLimit);
-            }
-            Payee::LogonId(logon_id) if logon_id.starts_with("unknown") => {
-                return Err(Refusal::PayeeNotExist);
-            }
-            Payee::UserId(_) | Payee::LogonId(_) => {}
-        }
-        if self.packet(packet).payer == payee.user_id() {
-            return Err(Refusal::PayerPayeeEqual);
-        }
-        self.check_packet(packet, command.amount)?;
-        Ok((self.orders.len(), packet))
-    }
-
-    /// Finds a packet; a disburse order is none.
-    fn packet_of(&self, order: &OrderRef) -> Result<usize, Refusal> {
-        let (found, missing) = match order {
-            OrderRef::AuthNo(number) => (self.by_auth_no.get(number), Refusal::AuthOrderNotExist),
-            OrderRef::OutOrderNo(number) => {
-                (self.by_out_order_no.get(number), Refusal::OrderNotExist)
-            }
-        };
-        let found = found.copied().ok_or(missing)?;
-        match self.orders.get(found).map(|order| &order.role) {
-            Some(Role::Packet(_)) => Ok(found),
-            Some(Role::Share) | None => Err(missing),
-        }
-    }
-
-    /// Our reading: nothing left at all is `ORDER_ALREADY_FINISH`, too little left is
-    /// `MONEY_NOT_ENOUGH`.
-    fn check_packet(&self, packet: usize, amount: Fen) -> Result<(), Refusal> {
-        let packet = self.packet(packet);
-        match packet.status {
-            Status::Init => Err(Refusal::IllegalStatus),
-            Status::Closed => Err(Refusal::OrderAlreadyClosed),
-            Status::Success if packet.left_fen() == 0 => Err(Refusal::OrderAlreadyFinish),
-            Status::Success if packet.left_fen() < amount.get() => Err(Refusal::MoneyNotEnough),
-            Status::Success => Ok(()),
         }
     }
 

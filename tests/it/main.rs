@@ -10,14 +10,19 @@
 
 mod admin_server;
 mod broker_contract;
+mod cli;
 mod gateway;
 mod house;
 mod layers;
 mod ledger_contract;
 mod ledger_entries;
+mod lifecycle_search;
+mod lifecycle_table;
 mod metrics_doc;
 mod openssl;
 mod redis_ledger;
 mod redis_server;
+mod sandbox;
 mod servers;
 mod tree;
+mod worker;

@@ -334,6 +334,33 @@ async fn a_value_that_is_none_is_unreadable_and_left_alone() {
 }
 
 #[tokio::test]
+async fn a_job_that_was_deferred_leaves_the_index_when_it_is_over() {
+    let server = RedisServer::start(&[]);
+    let ledger = connect(&server).await;
+    let mut redis = server.connection().await;
+    let mut indexed = async || -> Vec<String> {
+        let members = redis.zrange("hongbao:unsettled", 0, -1).await;
+        members.unwrap()
+    };
+    let key = key(1);
+    let claim = stored(&ledger, &key, &in_flight(&key, 1)).await;
+    let wait = deferred(&key, NOW);
+    let wait = revision_of(ledger.replace(&key, &claim, &wait).await.unwrap());
+    // Neither the next claim nor its renewal makes the entry forget that it was deferred.
+    let next = in_flight(&key, 2);
+    let claim = revision_of(ledger.replace(&key, &wait, &next).await.unwrap());
+    let renewed = in_flight(&key, 3);
+    let claim = revision_of(ledger.replace(&key, &claim, &renewed).await.unwrap());
+    assert_eq!(indexed().await, [key.to_string()]);
+    // A settling that loses the race leaves the job where it is.
+    let lost = ledger.replace(&key, &wait, &settled(&key)).await.unwrap();
+    assert!(matches!(lost, Written::Found(_)));
+    assert_eq!(indexed().await, [key.to_string()]);
+    let _settled = revision_of(ledger.replace(&key, &claim, &settled(&key)).await.unwrap());
+    assert!(indexed().await.is_empty());
+}
+
+#[tokio::test]
 async fn jobs_that_are_over_leave_the_index_when_it_is_read() {
     let server = RedisServer::start(&[]);
     let ledger = connect(&server).await;

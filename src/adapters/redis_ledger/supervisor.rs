@@ -12,7 +12,7 @@ use crate::adapters::redis_ledger::connection::{
 };
 use crate::adapters::redis_ledger::keys::Keys;
 use crate::adapters::redis_ledger::server::{Info, ServerFacts};
-use crate::adapters::redis_ledger::tripwire::{Canary, Finding, Tripwire};
+use crate::adapters::redis_ledger::tripwire::{Canary, Finding, ServerIds, Tripwire};
 use crate::domain::time::UnixMillis;
 use crate::ports::clock::{Clock, Random};
 use crate::ports::ledger::{Connection, LedgerError, LedgerHealth};
@@ -89,16 +89,21 @@ impl Supervisor {
         locked(&self.facts).clone()
     }
 
-    /// Opens a connection, checks the server and its memory, and hands the connection out.
-    pub(super) async fn connect(&self) -> Result<(), ConnectError> {
+    /// Opens a connection and checks nothing.
+    pub(super) async fn open(&self) -> Result<Link, ConnectError> {
         let state = LinkState::new(Arc::clone(&self.wake));
         let connection = self.connector.open(Arc::clone(&state)).await?;
-        let link = Link {
+        Ok(Link {
             connection,
             state,
             run_id: String::new(),
             fence: OnceCell::new(),
-        };
+        })
+    }
+
+    /// Opens a connection, checks the server and its memory, and hands the connection out.
+    pub(super) async fn connect(&self) -> Result<(), ConnectError> {
+        let link = self.open().await?;
         let link = self.check(link).await?;
         self.set_link(Some(Arc::new(link)));
         self.set_connection(Connection::Up);
@@ -124,26 +129,35 @@ impl Supervisor {
 
     async fn check(&self, mut link: Link) -> Result<Link, ConnectError> {
         let connection = &mut link.connection;
-        let info: String = self.ask(connection, "INFO", &redis::cmd("INFO")).await?;
-        let info = Info::parse(&info)?;
-        let clock_skew_ms = self.measure_clock_skew(connection).await?;
+        let (ids, facts) = self.ask_facts(connection).await?;
         let offered = self.new_canary();
         let offer = self.offer(&offered);
         let found: Option<String> = self.ask(connection, "SET … NX GET", &offer).await?;
-        link.run_id.clone_from(&info.ids.run_id);
-        let finding = locked(&self.tripwire).connected(info.ids, found.map(Canary::found), offered);
+        link.run_id.clone_from(&ids.run_id);
+        let finding = locked(&self.tripwire).connected(ids, found.map(Canary::found), offered);
         // Before the connection is handed out: whoever uses it knows of the loss.
         self.note(finding);
-        *locked(&self.facts) = Some(ServerFacts {
-            version: info.version,
-            persistence: info.persistence,
-            replicas: info.replicas,
-            clock_skew_ms,
-        });
+        *locked(&self.facts) = Some(facts);
         Ok(link)
     }
 
-    async fn ask<T: redis::FromRedisValue>(
+    /// Asks the server for all that it says of itself, and refuses one that is not fit.
+    pub(super) async fn ask_facts(
+        &self,
+        connection: &mut redis::aio::MultiplexedConnection,
+    ) -> Result<(ServerIds, ServerFacts), ConnectError> {
+        let info: String = self.ask(connection, "INFO", &redis::cmd("INFO")).await?;
+        let info = Info::parse(&info)?;
+        let facts = ServerFacts {
+            version: info.version,
+            persistence: info.persistence,
+            replicas: info.replicas,
+            clock_skew_ms: self.measure_clock_skew(connection).await?,
+        };
+        Ok((info.ids, facts))
+    }
+
+    pub(super) async fn ask<T: redis::FromRedisValue>(
         &self,
         connection: &mut redis::aio::MultiplexedConnection,
         what: &'static str,

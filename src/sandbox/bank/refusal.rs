@@ -2,7 +2,7 @@
 
 /// A business refusal: `code` 40004 with one of these as `sub_code`.
 ///
-/// Source: the sub_codes of Alipay's sibling interfaces (fund.auth), for there is no public
+/// Source: the business codes of Alipay's sibling interfaces (fund.auth), for there is no public
 /// table for fund.coupon; `UNIQUE_VIOLATION` and `MONEY_NOT_ENOUGH` were seen in real answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Refusal {

@@ -1,0 +1,144 @@
+//! Looks at everything the daemon will need, and changes nothing.
+
+mod gateway;
+mod keys;
+mod servers;
+
+use std::net::TcpListener;
+
+use crate::app::config::{Config, Problems};
+
+/// How one thing was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// As it must be.
+    Ok,
+    /// It works; somebody should know of it all the same.
+    Note,
+    /// The configuration must be changed.
+    Mistake,
+    /// A server does not answer.
+    Unreachable,
+    /// Anything else that is not as it must be.
+    Failed,
+}
+
+impl State {
+    /// The word in the JSON form.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Note => "note",
+            Self::Mistake => "mistake",
+            Self::Unreachable => "unreachable",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Whether the daemon can work with it.
+    #[must_use]
+    pub const fn is_good(self) -> bool {
+        match self {
+            Self::Ok | Self::Note => true,
+            Self::Mistake | Self::Unreachable | Self::Failed => false,
+        }
+    }
+}
+
+/// Whether a row belongs into a short table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rank {
+    /// It does.
+    Main,
+    /// Only when it is not good; another row sums it up.
+    Detail,
+}
+
+/// One row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// `config`, `keys`, `redis`, `rabbitmq`, `alipay` or `admin`.
+    pub area: &'static str,
+    /// What was looked at.
+    pub subject: String,
+    /// How it was found.
+    pub state: State,
+    /// What is so, or what to do about it. Never a secret.
+    pub detail: String,
+    /// Whether it belongs into a short table.
+    pub rank: Rank,
+}
+
+impl Row {
+    fn new(
+        area: &'static str,
+        subject: impl Into<String>,
+        state: State,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self {
+            area,
+            subject: subject.into(),
+            state,
+            detail: detail.into(),
+            rank: Rank::Main,
+        }
+    }
+}
+
+/// Reads the configuration's keys and asks every server; one row each, in a fixed order.
+pub async fn check(config: &Config) -> Vec<Row> {
+    let mut rows = keys::check(config);
+    let (redis, rabbitmq, alipay) = tokio::join!(
+        servers::redis(config),
+        servers::rabbitmq(config),
+        gateway::check(config),
+    );
+    rows.extend(redis);
+    rows.extend(rabbitmq);
+    rows.extend(alipay);
+    rows.push(admin_listener(config));
+    rows
+}
+
+/// The rows of a configuration that cannot be read.
+#[must_use]
+pub fn mistakes(problems: &Problems) -> Vec<Row> {
+    let row = |problem: &crate::app::config::ConfigProblem| {
+        Row::new(
+            "config",
+            problem.key.as_str(),
+            State::Mistake,
+            problem.to_string(),
+        )
+    };
+    problems.as_slice().iter().map(row).collect()
+}
+
+/// The address is taken for a moment and given back.
+fn admin_listener(config: &Config) -> Row {
+    let listen = config.admin.listen;
+    let subject = format!("listen on {listen}");
+    match TcpListener::bind(listen) {
+        Ok(_listener) => Row::new("admin", subject, State::Ok, "free"),
+        Err(error) => {
+            let fault = format!("cannot be listened on: {error}");
+            let remedy = "choose another address, unless hongbaod runs here already";
+            let problem = config.problem("admin.listen", fault, remedy.to_owned());
+            Row::new("admin", subject, State::Mistake, problem.to_string())
+        }
+    }
+}
+
+/// An error and all its causes on one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,92 @@
+//! Why a command could not go on: a sentence for people, and the exit code for programs.
+
+use std::io;
+
+use crate::app::client::ClientError;
+use crate::app::config::Problems;
+use crate::cli::exit_code::ExitCode;
+
+/// Why a command ended early.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit_code: ExitCode,
+    /// What is written to the standard error; `None` when there is nobody to read it.
+    pub(crate) message: Option<String>,
+}
+
+impl Failure {
+    /// Exit code 1.
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self::new(ExitCode::Failed, message)
+    }
+
+    /// Exit code 64.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(ExitCode::Usage, message)
+    }
+
+    /// Exit code 69.
+    pub(crate) fn unreachable(message: impl Into<String>) -> Self {
+        Self::new(ExitCode::Unreachable, message)
+    }
+
+    /// Exit code 78.
+    pub(crate) fn config(message: impl Into<String>) -> Self {
+        Self::new(ExitCode::Config, message)
+    }
+
+    fn new(exit_code: ExitCode, message: impl Into<String>) -> Self {
+        Self {
+            exit_code,
+            message: Some(message.into()),
+        }
+    }
+}
+
+/// Writing the output failed. Whoever closes the pipe (`hongbaod watch | head -1`) has what they
+/// wanted: that is no error.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self {
+                exit_code: ExitCode::Done,
+                message: None,
+            };
+        }
+        Self::failed(format!("write the output: {error}"))
+    }
+}
+
+/// Every mistake of the configuration, one a line.
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        let count = problems.as_slice().len();
+        let noun = if count == 1 { "mistake" } else { "mistakes" };
+        Self::config(format!("{count} {noun} in the configuration\n{problems}"))
+    }
+}
+
+impl From<&ClientError> for Failure {
+    fn from(error: &ClientError) -> Self {
+        let message = with_causes(error);
+        if error.is_unreachable() {
+            Self::unreachable(message)
+        } else if error.is_config() {
+            Self::config(message)
+        } else {
+            Self::failed(message)
+        }
+    }
+}
+
+/// An error and all its causes on one line.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

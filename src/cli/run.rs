@@ -1,0 +1,48 @@
+//! `hongbaod run`: the daemon.
+
+use std::path::Path;
+
+use crate::app::admin_server::AdminServerError;
+use crate::app::assembly::StartError;
+use crate::app::client::is_unreachable;
+use crate::app::config::Config;
+use crate::app::{daemon, logging};
+use crate::cli::configuration;
+use crate::cli::exit_code::ExitCode;
+use crate::cli::failure::{Failure, with_causes};
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  hongbaod run
+  hongbaod run --config /etc/hongbaod.toml
+  HONGBAOD__LOG__FORMAT=text hongbaod run
+
+SIGTERM or Ctrl-C stops taking jobs, finishes what is in flight within shutdown.grace, and ends
+with exit code 0; a second signal ends at once. `hongbaod check` tells beforehand what is wrong.";
+
+pub(crate) async fn execute(named: Option<&Path>) -> Result<ExitCode, Failure> {
+    let config = configuration::load(named)?;
+    logging::init(config.log).map_err(|error| Failure::failed(with_causes(&error)))?;
+    let locations = config.clone();
+    match daemon::run(config).await {
+        Ok(()) => Ok(ExitCode::Done),
+        Err(error) => Err(failure(&locations, &error)),
+    }
+}
+
+/// Sorts why the daemon did not start: what to repair, what to wait for, and the rest.
+fn failure(config: &Config, error: &anyhow::Error) -> Failure {
+    let message = format!("{error:#}");
+    if error.downcast_ref::<AdminServerError>().is_some() {
+        let remedy = "choose another address, or end what listens there".to_owned();
+        let problem = config.problem("admin.listen", message, remedy);
+        return Failure::config(problem.to_string());
+    }
+    match error.downcast_ref::<StartError>() {
+        Some(StartError::Config(problems)) => Failure::from(problems.clone()),
+        Some(StartError::Server { source, .. }) if is_unreachable(source.as_ref()) => {
+            Failure::unreachable(message)
+        }
+        Some(StartError::Server { .. }) | None => Failure::failed(message),
+    }
+}

@@ -1,0 +1,273 @@
+//! The console under `/_sandbox`: JSON for programs, one page for people.
+//!
+//! It has no password; the sandbox belongs on a loopback address. Forms of other sites are
+//! refused by their `Origin`.
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State as Extracted;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::adapters::alipay::wire::{form_decode, timestamp_gmt8};
+use crate::domain::ident::MerchantNo;
+use crate::domain::money::Fen;
+use crate::sandbox::bank::{OpenError, Opening, OperationView};
+use crate::sandbox::faults::{Faults, FaultsError};
+use crate::sandbox::server::Shared;
+use crate::sandbox::state::{Books, State};
+
+mod page;
+
+pub(crate) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/_sandbox", get(|| async { Redirect::to("/_sandbox/") }))
+        .route("/_sandbox/", get(page::show))
+        .route("/_sandbox/operations", get(operations))
+        .route("/_sandbox/books", get(books))
+        .route("/_sandbox/packets", get(packets).post(open_packet))
+        .route(
+            "/_sandbox/faults",
+            get(show_faults).put(set_faults).post(set_faults),
+        )
+}
+
+async fn operations(Extracted(shared): Extracted<Shared>) -> Response {
+    let state = &shared.state;
+    let operations = state.bank().operations(usize::MAX, state.now());
+    let operations: Vec<_> = operations.iter().map(OperationJson::of).collect();
+    json_answer(StatusCode::OK, &operations)
+}
+
+async fn books(Extracted(shared): Extracted<Shared>) -> Response {
+    json_answer(StatusCode::OK, &books_json(&shared.state.books()))
+}
+
+async fn packets(Extracted(shared): Extracted<Shared>) -> Response {
+    let state = &shared.state;
+    let packets = state.bank().packets(state.now());
+    let packets: Vec<_> = packets
+        .iter()
+        .map(|packet| {
+            json!({
+                "out_order_no": packet.out_order_no,
+                "auth_no": packet.auth_no,
+                "amount": packet.amount.to_string(),
+                "status": packet.status.as_str(),
+                "disbursed_fen": packet.disbursed_fen,
+                "refunded_fen": packet.refunded_fen,
+                "left_fen": packet.left_fen,
+            })
+        })
+        .collect();
+    json_answer(StatusCode::OK, &packets)
+}
+
+async fn show_faults(Extracted(shared): Extracted<Shared>) -> Response {
+    json_answer(StatusCode::OK, &shared.state.faults())
+}
+
+/// `PUT` with a JSON object, or `POST` with the page's form, sets every knob.
+async fn set_faults(
+    Extracted(shared): Extracted<Shared>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    if is_foreign(&headers) {
+        return refused(StatusCode::FORBIDDEN, "another site's form");
+    }
+    let form = is_form(&headers);
+    let faults = if form {
+        faults_of_form(&body)
+    } else {
+        Faults::from_json(&body)
+    };
+    match faults {
+        Ok(faults) => {
+            shared.state.dice().set(faults);
+            if form {
+                Redirect::to("/_sandbox/").into_response()
+            } else {
+                show_faults(Extracted(shared)).await
+            }
+        }
+        Err(error) => refused(StatusCode::BAD_REQUEST, &error.to_string()),
+    }
+}
+
+/// A form's numbers and words as the JSON object that the knobs are read from.
+fn faults_of_form(body: &[u8]) -> Result<Faults, FaultsError> {
+    let params = form_decode(body).map_err(|error| FaultsError::Json {
+        detail: error.to_string(),
+    })?;
+    let knobs: serde_json::Map<String, Value> = params
+        .into_iter()
+        .map(|(knob, text)| {
+            let value = match text.parse::<u64>() {
+                Ok(number) => Value::from(number),
+                Err(_) if text.is_empty() => Value::Null,
+                Err(_) => Value::from(text),
+            };
+            (knob, value)
+        })
+        .collect();
+    Faults::from_json(Value::from(knobs).to_string().as_bytes())
+}
+
+/// A packet to open: paid unless `status` says `INIT` (unpaid) or `CLOSED`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewPacket {
+    out_order_no: String,
+    amount: String,
+    status: Option<String>,
+}
+
+async fn open_packet(
+    Extracted(shared): Extracted<Shared>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    if is_foreign(&headers) {
+        return refused(StatusCode::FORBIDDEN, "another site's form");
+    }
+    let form = is_form(&headers);
+    let packet: Result<NewPacket, String> = if form {
+        packet_of_form(&body)
+    } else {
+        serde_json::from_slice(&body).map_err(|error| error.to_string())
+    };
+    let opened = packet.and_then(|packet| open(&shared.state, &packet));
+    match opened {
+        Ok(()) if form => Redirect::to("/_sandbox/").into_response(),
+        Ok(()) => packets(Extracted(shared)).await,
+        Err(message) => refused(StatusCode::BAD_REQUEST, &message),
+    }
+}
+
+fn packet_of_form(body: &[u8]) -> Result<NewPacket, String> {
+    let params = form_decode(body).map_err(|error| error.to_string())?;
+    let get = |wanted: &str| {
+        let found = params.iter().find(|(name, _)| name == wanted);
+        found.map(|(_, value)| value.clone())
+    };
+    Ok(NewPacket {
+        out_order_no: get("out_order_no").unwrap_or_default(),
+        amount: get("amount").unwrap_or_default(),
+        status: get("status"),
+    })
+}
+
+fn open(state: &State, packet: &NewPacket) -> Result<(), String> {
+    let out_order_no =
+        MerchantNo::new(&packet.out_order_no).map_err(|error| format!("out_order_no {error}"))?;
+    let amount = Fen::parse_yuan(&packet.amount).map_err(|error| format!("amount {error}"))?;
+    let opening = match packet.status.as_deref() {
+        None | Some("SUCCESS") => Opening::Paid,
+        Some("INIT") => Opening::Unpaid,
+        Some("CLOSED") => Opening::Closed,
+        Some(_) => return Err("status must be SUCCESS, INIT or CLOSED".to_owned()),
+    };
+    let now = state.now();
+    let opened = state
+        .bank()
+        .open_packet(out_order_no.as_str(), amount, opening, now);
+    opened.map_err(|error: OpenError| error.to_string())
+}
+
+#[derive(Serialize)]
+struct OperationJson<'a> {
+    kind: &'static str,
+    out_order_no: &'a str,
+    out_request_no: &'a str,
+    auth_no: &'a str,
+    operation_id: &'a str,
+    amount: String,
+    status: &'static str,
+    payee: Option<&'a str>,
+    packet: &'a str,
+    gmt_create: String,
+}
+
+impl<'a> OperationJson<'a> {
+    fn of(operation: &'a OperationView) -> Self {
+        Self {
+            kind: operation.kind.as_str(),
+            out_order_no: &operation.out_order_no,
+            out_request_no: &operation.out_request_no,
+            auth_no: &operation.auth_no,
+            operation_id: &operation.operation_id,
+            amount: operation.amount.to_string(),
+            status: operation.status.as_str(),
+            payee: operation.payee_user_id.as_deref(),
+            packet: &operation.packet,
+            gmt_create: timestamp_gmt8(operation.created_at.0),
+        }
+    }
+}
+
+fn books_json(books: &Books) -> Value {
+    let bank = &books.bank;
+    let accounts: Vec<_> = bank
+        .accounts
+        .iter()
+        .map(|account| json!({"account": account.name, "fen": number(account.fen)}))
+        .collect();
+    let movements: serde_json::Map<_, _> = bank
+        .movements
+        .iter()
+        .map(|(kind, count)| (kind.as_str().to_owned(), Value::from(*count)))
+        .collect();
+    json!({
+        "sum_fen": number(bank.sum_fen),
+        "balanced": bank.sum_fen == 0,
+        "paid_fen": bank.paid_fen,
+        "disbursed_fen": bank.disbursed_fen,
+        "refunded_fen": bank.refunded_fen,
+        "movements": movements,
+        "movements_per_number_max": bank.movements_per_number_max,
+        "movements_per_out_request_no_max": bank.movements_per_out_request_no_max,
+        "pending": bank.pending,
+        "faults_injected": books.faults_injected,
+        "calls": books.calls,
+        "accounts": accounts,
+    })
+}
+
+/// A number of fen as JSON; as text in the unheard-of case that it has no JSON number.
+fn number(fen: i128) -> Value {
+    i64::try_from(fen).map_or_else(|_too_large| Value::from(fen.to_string()), Value::from)
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    header_text(headers, header::CONTENT_TYPE).starts_with("application/x-www-form-urlencoded")
+}
+
+/// Whether a browser says that the request comes from a page of another host.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let origin = header_text(headers, header::ORIGIN);
+    let host = header_text(headers, header::HOST);
+    !origin.is_empty() && origin.strip_prefix("http://") != Some(host)
+}
+
+fn header_text(headers: &HeaderMap, name: header::HeaderName) -> &str {
+    let value = headers.get(name).and_then(|value| value.to_str().ok());
+    value.unwrap_or_default()
+}
+
+fn refused(status: StatusCode, message: &str) -> Response {
+    json_answer(status, &json!({ "error": message }))
+}
+
+fn json_answer(status: StatusCode, value: &impl Serialize) -> Response {
+    match serde_json::to_string(value) {
+        Ok(text) => {
+            let content_type = [(header::CONTENT_TYPE, "application/json")];
+            (status, content_type, text).into_response()
+        }
+        Err(_no_json_form) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}

@@ -1,0 +1,138 @@
+//! What the gateway and the console share.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use crate::adapters::alipay::keys::KeyError;
+use crate::adapters::alipay::sign::{SignType, Signer, Verifier};
+use crate::domain::time::UnixMillis;
+use crate::sandbox::bank::{Bank, BankBooks};
+use crate::sandbox::faults::{FaultDice, Faults};
+use crate::sandbox::keys::SandboxKeys;
+
+/// The wall clock, as an argument: milliseconds since 1970.
+pub type WallClock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
+
+/// The books of the bank, and what was done to its clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Books {
+    /// The bank's books.
+    pub bank: BankBooks,
+    /// How often each fault was injected, by its word.
+    pub faults_injected: BTreeMap<&'static str, u64>,
+    /// How many calls passed the signature check, by method.
+    pub calls: BTreeMap<&'static str, u64>,
+}
+
+pub(crate) struct State {
+    pub(crate) app_id: String,
+    /// Held back before each answer, on top of the knob.
+    pub(crate) delay: Duration,
+    clock: WallClock,
+    bank: Mutex<Bank>,
+    dice: Mutex<FaultDice>,
+    traffic: Mutex<Traffic>,
+    rsa2: Pair,
+    rsa: Pair,
+}
+
+/// What answers are signed with and requests are verified with, for one sign type.
+pub(crate) struct Pair {
+    pub(crate) signer: Signer,
+    pub(crate) verifier: Verifier,
+}
+
+#[derive(Default)]
+struct Traffic {
+    calls: BTreeMap<&'static str, u64>,
+    /// The second of the clock that is being counted, and its calls.
+    windows: HashMap<&'static str, (u64, u32)>,
+}
+
+impl State {
+    pub(crate) fn new(
+        app_id: String,
+        keys: &SandboxKeys,
+        clock: WallClock,
+        bank: Bank,
+        dice: FaultDice,
+    ) -> Result<Self, KeyError> {
+        let pair = |sign_type| {
+            Ok(Pair {
+                signer: Signer::new(keys.alipay_private_key().clone(), sign_type)?,
+                verifier: Verifier::new(keys.app_public_key(), sign_type)?,
+            })
+        };
+        Ok(Self {
+            app_id,
+            delay: Duration::ZERO,
+            clock,
+            bank: Mutex::new(bank),
+            dice: Mutex::new(dice),
+            traffic: Mutex::new(Traffic::default()),
+            rsa2: pair(SignType::Rsa2)?,
+            rsa: pair(SignType::Rsa)?,
+        })
+    }
+
+    pub(crate) fn now(&self) -> UnixMillis {
+        (self.clock)()
+    }
+
+    pub(crate) fn pair(&self, sign_type: SignType) -> &Pair {
+        match sign_type {
+            SignType::Rsa2 => &self.rsa2,
+            SignType::Rsa => &self.rsa,
+        }
+    }
+
+    pub(crate) fn bank(&self) -> MutexGuard<'_, Bank> {
+        held(&self.bank)
+    }
+
+    pub(crate) fn dice(&self) -> MutexGuard<'_, FaultDice> {
+        held(&self.dice)
+    }
+
+    pub(crate) fn faults(&self) -> Faults {
+        self.dice().faults().clone()
+    }
+
+    /// Counts a call; `false` when it is over `limit_per_second`.
+    pub(crate) fn admit(&self, method: &'static str, limit_per_second: Option<u32>) -> bool {
+        let second = self.now().0 / 1000;
+        let mut traffic = held(&self.traffic);
+        *traffic.calls.entry(method).or_default() += 1;
+        let Some(limit) = limit_per_second else {
+            return true;
+        };
+        let window = traffic.windows.entry(method).or_default();
+        if window.0 != second {
+            *window = (second, 0);
+        }
+        window.1 = window.1.saturating_add(1);
+        window.1 <= limit
+    }
+
+    pub(crate) fn books(&self) -> Books {
+        let bank = self.bank().books(self.now());
+        let dice = self.dice();
+        let injected = dice.injected().iter();
+        Books {
+            bank,
+            faults_injected: injected
+                .map(|(fault, count)| (fault.as_str(), *count))
+                .collect(),
+            calls: held(&self.traffic).calls.clone(),
+        }
+    }
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "a holder panics only when an invariant of the bank is broken; nothing after that counts"
+)]
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no invariant of the sandbox is broken")
+}

@@ -1,0 +1,6 @@
+//! The simulated Alipay over real loopback HTTP, seen by a small client of its own.
+
+mod client;
+mod console;
+mod faults;
+mod protocol;
