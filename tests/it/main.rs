@@ -11,6 +11,7 @@
 mod admin_server;
 mod broker_contract;
 mod cli;
+mod docs;
 mod gateway;
 mod house;
 mod layers;
