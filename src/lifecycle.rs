@@ -222,7 +222,7 @@ pub enum Transition {
     },
     /// Publish a copy with the entry's ticket, then write the entry; nothing is acknowledged.
     Rescue(Box<Deferred>),
-    /// Bury a copy of the job, announce `unresolved`, then write the entry.
+    /// Bury a copy of the job with the entry's ticket, announce `unresolved`, then write the entry.
     GiveToOperators(Box<Deferred>),
     /// Nothing is to be done.
     Refuse(NotApplicable),

@@ -5,9 +5,10 @@ use std::time::Duration;
 use crate::domain::entry::{Absence, Deferred, Entry, InFlight, Pending, Ticket};
 use crate::domain::outcome::{Outcome, Rejection, Resolution};
 use crate::domain::time::UnixMillis;
+use crate::lifecycle::answer;
+use crate::lifecycle::rescue::RESCUES_MAX;
 use crate::lifecycle::{
-    Arrival, Call, Context, DeferReason, Deferral, Delivered, Lane, Memory, Transition, Unresolved,
-    Vacate,
+    Arrival, Call, Context, DeferReason, Deferral, Delivered, Lane, Memory, Transition, Vacate,
 };
 
 /// Decides what becomes of a delivery (rules 1, 2, 4, 5, 6, 7, 11).
@@ -77,7 +78,7 @@ fn admit_held(
     delivered: &Delivered<'_>,
     context: &Context<'_>,
 ) -> Transition {
-    if context.now < in_flight.lease.expires_at || delivered.lane == Lane::Closed {
+    if context.now < in_flight.lease.expires_at {
         return Transition::Park;
     }
     let mut pending = in_flight.pending.clone();
@@ -88,7 +89,11 @@ fn admit_held(
         .attempt
         .max(ticket_number(delivered))
         .saturating_add(1);
-    claim(pending, attempt, delivered, Call::Query)
+    match delivered.lane {
+        // Put off as far as any other job: parking is for leases, which are short.
+        Lane::Closed => hold_back(pending, Ticket(attempt), context),
+        Lane::Open => claim(pending, attempt, delivered, Call::Query),
+    }
 }
 
 fn admit_deferred(
@@ -97,14 +102,19 @@ fn admit_deferred(
     context: &Context<'_>,
 ) -> Transition {
     // Rule 6: a copy with a greater ticket was confirmed before this entry was written. A producer's
-    // own message has no ticket and is older than any copy.
-    if delivered
+    // own message has no ticket and is older than any copy. Rule 13: the newest copy of a job that
+    // was given to operators is a dead letter, which may come back without its ticket.
+    let is_older = delivered
         .ticket
-        .is_none_or(|ticket| ticket < deferred.ticket)
-    {
+        .is_none_or(|ticket| ticket < deferred.ticket);
+    if is_older && deferred.pending.rescues <= RESCUES_MAX {
         return Transition::Drop;
     }
     let mut pending = deferred.pending.clone();
+    if pending.rescues > RESCUES_MAX {
+        // An operator has started it again: from here on it is rescued like any other.
+        pending.rescues = 0;
+    }
     // Rule 5: an entry that was set back to an older one may have forgotten that it was sent.
     pending.maybe_sent |= context.memory == Memory::Doubtful;
     if !pending.maybe_sent && is_expired(delivered, context.now) {
@@ -147,7 +157,8 @@ fn claim(pending: Pending, attempt: u32, delivered: &Delivered<'_>, call: Call) 
 }
 
 /// An open breaker defers and never fails; a job that was never sent keeps that knowledge.
-fn hold_back(pending: Pending, ticket: Ticket, context: &Context<'_>) -> Transition {
+fn hold_back(mut pending: Pending, ticket: Ticket, context: &Context<'_>) -> Transition {
+    let unresolved = answer::unresolved(&mut pending, context);
     let delay = context
         .policy
         .retry
@@ -160,7 +171,7 @@ fn hold_back(pending: Pending, ticket: Ticket, context: &Context<'_>) -> Transit
         },
         delay,
         reason: DeferReason::LaneClosed,
-        unresolved: Unresolved::Quiet,
+        unresolved,
     }))
 }
 
@@ -171,7 +182,7 @@ fn expired(delivered: &Delivered<'_>, context: &Context<'_>, attempts: u32) -> O
         kind: job.kind(),
         fingerprint: delivered.fingerprint,
         out_order_no: job.out_order_no().cloned(),
-        auth_no: super::answer::asked_auth_no(job),
+        auth_no: answer::asked_auth_no(job),
         amount: job.amount(),
         resolution: Resolution::Rejected(Rejection::Expired),
         attempts,

@@ -99,8 +99,7 @@ fn judge_late(entry: &Entry, answered: &Answered<'_>, context: &Context<'_>) -> 
     }
     match evidence(answered) {
         Evidence::Success(receipt) => settle_success(held, &receipt, context),
-        Evidence::OtherContent => Transition::Conflict(Vacate::KeepEntry),
-        Evidence::Closed | Evidence::Nothing => Transition::StartOver,
+        Evidence::Closed | Evidence::OtherContent | Evidence::Nothing => Transition::StartOver,
     }
 }
 
@@ -278,7 +277,7 @@ fn inconclusive(pending: &mut Pending, context: &Context<'_>) -> Duration {
 }
 
 /// Rule 12: said once for a job that may have been sent and of which nobody knows the end.
-fn unresolved(pending: &mut Pending, context: &Context<'_>) -> Unresolved {
+pub(super) fn unresolved(pending: &mut Pending, context: &Context<'_>) -> Unresolved {
     let due = pending.first_seen_at.plus(context.policy.unresolved_after) <= context.now;
     if due && pending.maybe_sent && !pending.unresolved_announced {
         pending.unresolved_announced = true;
@@ -388,9 +387,9 @@ fn learn_settled(outcome: &Outcome, operation: &Operation) -> Transition {
         OperationStatus::Closed => Evidence::Closed,
         OperationStatus::Init => Evidence::Nothing,
     };
-    let judged = against_settled(outcome, evidence);
-    if matches!(judged, Transition::Contradict { .. }) {
-        judged
+    let told = against_settled(outcome, evidence);
+    if matches!(told, Transition::Contradict { .. }) {
+        told
     } else {
         Transition::Refuse(NotApplicable::AlreadySettled)
     }

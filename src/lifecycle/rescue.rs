@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::domain::entry::{Absence, Deferred, Entry, Pending, Ticket};
 use crate::domain::time::UnixMillis;
-use crate::lifecycle::{Context, NotApplicable, Transition};
+use crate::lifecycle::{Context, Memory, NotApplicable, Transition};
 
 /// So many copies are published without a new verdict; then the job is given to operators.
 pub const RESCUES_MAX: u32 = 3;
@@ -25,7 +25,11 @@ pub(super) fn rescue(state: Option<&Entry>, context: &Context<'_>) -> Transition
             republish(pending, entry.lease.expires_at, entry.attempt, context)
         }
         Some(Entry::Deferred(entry)) => {
-            republish(entry.pending.clone(), entry.due_at, entry.ticket.0, context)
+            let mut pending = entry.pending.clone();
+            // Rule 5: "never sent" is not believed while the entry may have been set back; the doubt
+            // may be over when the copy arrives.
+            pending.maybe_sent |= context.memory == Memory::Doubtful;
+            republish(pending, entry.due_at, entry.ticket.0, context)
         }
     }
 }

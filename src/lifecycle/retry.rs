@@ -8,12 +8,18 @@ use backoff::backoff::Backoff as _;
 /// After the doubling, so many waits of [`RetryPolicy::HOURLY`] follow; then [`RetryPolicy::DAILY`].
 const HOURLY_WAITS: u32 = 24;
 
+/// The waits grow for so many steps at most; a multiplier of 1.001 from 500 ms to 17 min takes 7,600.
+const GROWING_WAITS_MAX: u32 = 10_000;
+const GROWING_WAITS_LIMIT: usize = 10_000;
+
 /// How waits grow. Made by [`RetryPolicy::new`], which checks the numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     delay_min: Duration,
     delay_max: Duration,
     multiplier_permille: u32,
+    /// How many waits it takes to grow to the greatest delay, that one included.
+    growing: u32,
 }
 
 /// Why numbers make no policy.
@@ -52,11 +58,14 @@ impl RetryPolicy {
         if !(1001..=10_000).contains(&multiplier_permille) {
             return Err(RetryPolicyError::Multiplier);
         }
-        Ok(Self {
+        let mut policy = Self {
             delay_min,
             delay_max,
             multiplier_permille,
-        })
+            growing: GROWING_WAITS_MAX,
+        };
+        policy.growing = policy.growing_waits();
+        Ok(policy)
     }
 
     /// How long to wait after inconclusive answer number `inconclusive` (1-based).
@@ -68,7 +77,7 @@ impl RetryPolicy {
     /// stretch and never below half of the least.
     #[must_use]
     pub fn delay(&self, inconclusive: u32, jitter_permille: u16) -> Duration {
-        let growing = self.growing_waits();
+        let growing = self.growing;
         let base = if inconclusive <= growing {
             self.grown(inconclusive)
         } else if inconclusive <= growing.saturating_add(HOURLY_WAITS) {
@@ -87,42 +96,38 @@ impl RetryPolicy {
             .min(Self::UNSENT_MAX)
     }
 
-    /// How many waits it takes to grow to the greatest delay, that one included.
     fn growing_waits(&self) -> u32 {
-        (1..=u32::MAX)
-            .find(|wait| self.grown(*wait) >= self.delay_max)
-            .unwrap_or(u32::MAX)
+        let waits = self.waits().take_while(|wait| *wait < self.delay_max);
+        u32::try_from(waits.count()).map_or(GROWING_WAITS_MAX, |waits| waits.saturating_add(1))
     }
 
-    /// The wait number `wait` of the growing stretch, through the `backoff` crate without its own
-    /// randomness and without its own give-up time.
+    /// The wait number `wait` of the growing stretch.
+    fn grown(&self, wait: u32) -> Duration {
+        let before = usize::try_from(wait.saturating_sub(1)).unwrap_or(usize::MAX);
+        self.waits().nth(before).unwrap_or(self.delay_max)
+    }
+
+    /// The growing waits, through the `backoff` crate without its own randomness and without its
+    /// own give-up time.
     #[expect(
         clippy::float_arithmetic,
         reason = "the crate wants its multiplier as a float; no money is in it"
     )]
-    fn grown(&self, wait: u32) -> Duration {
-        let multiplier = f64::from(self.multiplier_permille) / 1000.0;
-        let mut current = self.delay_min;
+    fn waits(&self) -> impl Iterator<Item = Duration> {
         let mut generator = ExponentialBackoff {
-            current_interval: current,
+            current_interval: self.delay_min,
             initial_interval: self.delay_min,
             randomization_factor: 0.0,
-            multiplier,
+            multiplier: f64::from(self.multiplier_permille) / 1000.0,
             max_interval: self.delay_max,
             max_elapsed_time: None,
             ..ExponentialBackoff::default()
         };
-        for _ in 0..wait.max(1) {
-            let Some(next) = generator.next_backoff() else {
-                break;
-            };
-            current = next;
-            if current >= self.delay_max {
-                break;
-            }
-        }
         // The crate's cap can be passed by its rounding; clamp after it.
-        current.clamp(self.delay_min, self.delay_max)
+        let (least, greatest) = (self.delay_min, self.delay_max);
+        std::iter::from_fn(move || generator.next_backoff())
+            .map(move |wait| wait.clamp(least, greatest))
+            .take(GROWING_WAITS_LIMIT)
     }
 }
 
@@ -169,6 +174,17 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn the_slowest_growth_is_reckoned_once_and_ends() {
+        let policy = |min| RetryPolicy::new(min, Duration::from_secs(1020), 1001).unwrap();
+        let slow = policy(Duration::from_millis(500));
+        assert!(slow.delay(7_000, 0) < Duration::from_secs(1020));
+        assert_eq!(slow.delay(20_000, 0), RetryPolicy::DAILY);
+        // Too small to grow at all: the steps are bounded all the same.
+        let stuck = policy(Duration::from_nanos(1));
+        assert_eq!(stuck.delay(u32::MAX, 0), RetryPolicy::DAILY);
     }
 
     #[test]

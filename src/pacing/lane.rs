@@ -169,8 +169,6 @@ impl Lane {
         match waiter.decision.get() {
             Some(Decision::Granted(token)) => {
                 method.bucket.give_back(*token);
-                // The token came back earlier than the timekeeper was told.
-                method.timekeeper = None;
                 if waiter.want == Want::SlotAndToken {
                     self.in_flight = self.in_flight.saturating_sub(1);
                 }

@@ -31,7 +31,7 @@ const PREFETCH: u16 = 4;
 const DELAY_MIN: Duration = Duration::from_millis(100);
 
 /// Longer than anything that is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long something that must not come is waited for.
 const QUIET: Duration = Duration::from_millis(300);

@@ -10,8 +10,8 @@ use crate::domain::time::Monotonic;
 use crate::domain::verdict::{Doubt, Finding, NotExecuted, Verdict};
 use crate::lifecycle::admission::PARK_DELAY;
 use crate::lifecycle::{
-    Answer, Answered, Arrival, Call, Deferral, Delivered, Event, Lane, Transition, Unresolved,
-    Vacate, step,
+    Answer, Answered, Arrival, Call, Context, Deferral, Delivered, Event, Lane, Transition,
+    Unresolved, Vacate, step,
 };
 use crate::pacing::{Admission, PacedCall, Signal};
 use crate::ports::broker::Delivery;
@@ -80,7 +80,8 @@ impl Worker {
         let mut looked = false;
         loop {
             let grip = self.offer();
-            let transition = self.admit(case, state.as_ref(), lane, &grip);
+            let context = self.context();
+            let transition = self.admit(case, state.as_ref(), (lane, &grip), &context);
             match transition {
                 Transition::Claim { entry, call } => {
                     match self
@@ -92,6 +93,10 @@ impl Worker {
                         )
                         .await?
                     {
+                        // Rule 5: the memory may have been lost between the look and the write.
+                        Write::Stored(_) if self.context().memory != context.memory => {
+                            return Ok(Turn::StartOver);
+                        }
                         Write::Stored(stored) => return self.hold(case, stored, grip, call).await,
                         Write::Other(other) => state = other,
                     }
@@ -137,8 +142,8 @@ impl Worker {
         &self,
         case: &Case<'_>,
         state: Option<&Versioned>,
-        lane: Lane,
-        grip: &Grip,
+        (lane, grip): (Lane, &Grip),
+        context: &Context<'_>,
     ) -> Transition {
         let delivered = Delivered {
             job: &case.job,
@@ -150,11 +155,8 @@ impl Worker {
             lease: grip.lease,
             digest: case.prepared.digest,
         };
-        step(
-            state.map(|versioned| &versioned.entry),
-            Event::Delivered(&delivered),
-            &self.context(),
-        )
+        let entry = state.map(|versioned| &versioned.entry);
+        step(entry, Event::Delivered(&delivered), context)
     }
 
     /// Calls Alipay under the lease until there is a word, and does what it means.

@@ -1,0 +1,350 @@
+//! One test for each rule of `docs/job-lifecycle.md` that the lifecycle decides, named by its
+//! number. Rules 1, 3, 14 and parts of 7 and 8 are the driver's and tested with it.
+
+use std::time::Duration;
+
+use hongbaod::domain::entry::{Absence, Entry, Ticket};
+use hongbaod::domain::outcome::{Failure, Resolution};
+use hongbaod::domain::verdict::OperationStatus;
+use hongbaod::lifecycle::{Call, Lane, Transition};
+
+use crate::lifecycle_table::cases::{
+    Held, NOW, State, WINDOW, Word, answered, delivered, job, learnt, overdue,
+};
+
+const SENT: Held = Held {
+    maybe_sent: true,
+    absences: 0,
+    refused: false,
+    used: false,
+    other_bytes: false,
+};
+
+#[test]
+fn rule_02_a_live_lease_of_somebody_else_parks_every_delivery() {
+    for case in [delivered(), delivered().again(), delivered().ticket(9)] {
+        assert_eq!(case.on(State::Held), "park");
+        assert_eq!(case.doubtful().on(State::Held), "park");
+        assert_eq!(case.lane(Lane::Closed).on(State::Held), "park");
+    }
+}
+
+#[test]
+fn rule_04_whoever_takes_over_what_may_have_been_sent_asks_first() {
+    assert_eq!(delivered().on(State::LeaseOver), "claim 3!, query");
+    assert_eq!(delivered().ticket(3).on(State::Sent), "claim 3!, query");
+    assert_eq!(delivered().ticket(3).on(State::Unsent), "claim 3, send");
+}
+
+#[test]
+fn rule_04_only_not_executed_on_the_only_attempt_clears_the_danger() {
+    let not_executed = answered(Call::Send, Word::NotExecuted).own();
+    assert_eq!(not_executed.on(State::Held), "defer 3 not_executed");
+    assert_eq!(
+        not_executed.holding(SENT).on(State::Held),
+        "defer 3! not_executed"
+    );
+}
+
+#[test]
+fn rule_04_a_takeover_counts_the_absence_anew() {
+    let Transition::Claim { entry, .. } = delivered().on_entry(|entry| {
+        if let Entry::InFlight(entry) = entry {
+            entry.pending.absence = Absence {
+                count: 1,
+                since: Some(NOW),
+            };
+        }
+    }) else {
+        panic!("a lease that is over is taken over")
+    };
+    assert_eq!(entry.pending.absence, Absence::default());
+}
+
+#[test]
+fn rule_05_a_delivery_without_entry_that_may_not_be_the_first_asks_once() {
+    for (case, told) in [
+        (delivered(), "claim 1, send"),
+        (delivered().again(), "claim 1!, query once"),
+        (delivered().ticket(0), "claim 1!, query once"),
+        (delivered().ticket(4), "claim 5!, query once"),
+        (delivered().doubtful(), "claim 1!, query once"),
+    ] {
+        assert_eq!(case.on(State::Absent), told, "{case:?}");
+    }
+}
+
+#[test]
+fn rule_05_in_doubt_a_conflict_is_declared_only_against_a_settled_entry() {
+    for case in [
+        delivered().again(),
+        delivered().ticket(1),
+        delivered().doubtful(),
+    ] {
+        assert_eq!(case.on(State::OtherJob), "park", "{case:?}");
+        assert_eq!(case.on(State::OtherJobSettled), "conflict", "{case:?}");
+    }
+    assert_eq!(delivered().on(State::OtherJob), "conflict");
+}
+
+#[test]
+fn rule_05_an_entry_that_vanished_under_its_holder_is_written_again() {
+    let told = |word| answered(Call::Send, word).on(State::Absent);
+    assert_eq!(told(Word::Succeeded), "settle succeeded");
+    assert_eq!(told(Word::Refused), "settle failed");
+    assert_eq!(told(Word::Unknown), "defer 3! unknown");
+}
+
+#[test]
+fn rule_05_never_sent_is_not_believed_of_an_entry_that_may_have_been_set_back() {
+    let copy = delivered().ticket(3).doubtful();
+    assert_eq!(copy.on(State::Unsent), "claim 3!, query");
+    assert_eq!(overdue().doubtful().on(State::Unsent), "rescue 4!");
+}
+
+#[test]
+fn rule_06_a_copy_older_than_the_entry_is_dropped_and_no_other() {
+    for (case, told) in [
+        (delivered(), "drop"),
+        (delivered().again(), "drop"),
+        (delivered().ticket(0), "drop"),
+        (delivered().ticket(2), "drop"),
+        (delivered().ticket(3), "claim 3!, query"),
+        (delivered().ticket(7), "claim 7!, query"),
+    ] {
+        assert_eq!(case.on(State::Sent), told, "{case:?}");
+    }
+}
+
+#[test]
+fn rule_06_a_retry_copy_outranks_everything_before_it() {
+    // Attempt 2 defers with ticket 3; a closed lane puts ticket 7 off with ticket 8.
+    let unknown = answered(Call::Send, Word::Unknown).own();
+    assert_eq!(unknown.on(State::Held), "defer 3! unknown");
+    let closed = delivered().ticket(7).lane(Lane::Closed);
+    assert_eq!(closed.on(State::Sent), "defer 8! lane_closed");
+    assert_eq!(
+        delivered().ticket(7).on(State::LeaseOver),
+        "claim 8!, query"
+    );
+}
+
+#[test]
+fn rule_07_whoever_finds_a_settled_job_tells_its_outcome_again() {
+    for case in [
+        delivered(),
+        delivered().again().expired(),
+        delivered().ticket(9),
+        answered(Call::Send, Word::Unknown),
+        answered(Call::Query, Word::NotFound),
+    ] {
+        assert_eq!(case.on(State::Succeeded), "tell succeeded", "{case:?}");
+        assert_eq!(case.on(State::Failed), "tell failed", "{case:?}");
+    }
+}
+
+#[test]
+fn rule_08_a_negative_word_needs_the_own_living_lease() {
+    let once = Held {
+        refused: true,
+        ..SENT
+    };
+    for case in [
+        answered(Call::Send, Word::Refused),
+        answered(Call::Query, Word::Found(OperationStatus::Closed)).holding(SENT),
+        answered(Call::QueryOnce, Word::NotFound).holding(once),
+    ] {
+        for on in [case.own(), case] {
+            assert!(on.on(State::Absent).starts_with("settle"), "{case:?}");
+            assert_eq!(on.lease_over().on(State::Absent), "start over", "{case:?}");
+        }
+        for taken in [State::Held, State::LeaseOver, State::Unsent, State::Sent] {
+            assert_eq!(case.on(taken), "start over", "{case:?} {taken:?}");
+        }
+    }
+}
+
+#[test]
+fn rule_08_a_late_success_settles_over_somebody_elses_entry_and_nothing_else_does() {
+    let send = answered(Call::Send, Word::Succeeded);
+    let query = answered(Call::Query, Word::Found(OperationStatus::Success)).holding(SENT);
+    for state in [State::Held, State::LeaseOver, State::Unsent, State::Sent] {
+        assert_eq!(send.lease_over().on(state), "settle succeeded");
+        assert_eq!(query.lease_over().on(state), "settle succeeded");
+        for word in [Word::FoundOtherAmount, Word::NotFound, Word::QueryUnknown] {
+            let late = answered(Call::Query, word).holding(SENT);
+            assert_eq!(late.on(state), "start over", "{word:?} {state:?}");
+        }
+    }
+    assert_eq!(send.on(State::OtherJob), "start over");
+}
+
+#[test]
+fn rule_09_a_settled_outcome_stands_and_what_speaks_against_it_is_said() {
+    let found = |status| answered(Call::Query, Word::Found(status)).holding(SENT);
+    let success = found(OperationStatus::Success);
+    let closed = found(OperationStatus::Closed);
+    assert_eq!(success.on(State::Failed), "contradict failed");
+    assert_eq!(closed.on(State::Succeeded), "contradict succeeded");
+    assert_eq!(success.on(State::Succeeded), "tell succeeded");
+    assert_eq!(closed.on(State::Failed), "tell failed");
+    let send = answered(Call::Send, Word::Succeeded);
+    assert_eq!(send.on(State::Failed), "contradict failed");
+    let told = learnt(Word::Found(OperationStatus::Success));
+    assert_eq!(told.on(State::Failed), "contradict failed");
+}
+
+#[test]
+fn rule_10_other_bytes_than_the_first_are_never_sent() {
+    let bytes = Held {
+        absences: 1,
+        other_bytes: true,
+        ..SENT
+    };
+    let query = answered(Call::Query, Word::NotFound).own().holding(bytes);
+    assert_eq!(query.on(State::Held), "defer 3! digest_differs");
+    let same = Held {
+        other_bytes: false,
+        ..bytes
+    };
+    assert_eq!(query.holding(same).on(State::Held), "send!");
+}
+
+#[test]
+fn rule_11_only_what_was_certainly_never_sent_expires() {
+    let expired = delivered().expired();
+    assert_eq!(expired.on(State::Absent), "settle expired");
+    assert_eq!(expired.ticket(3).on(State::Unsent), "settle expired");
+    for (case, state, told) in [
+        (expired.again(), State::Absent, "claim 1!, query once"),
+        (expired.ticket(0), State::Absent, "claim 1!, query once"),
+        (expired.doubtful(), State::Absent, "claim 1!, query once"),
+        (expired, State::LeaseOver, "claim 3!, query"),
+        (expired.ticket(3), State::Sent, "claim 3!, query"),
+        (
+            expired.ticket(3).doubtful(),
+            State::Unsent,
+            "claim 3!, query",
+        ),
+    ] {
+        assert_eq!(case.on(state), told, "{case:?}");
+    }
+}
+
+#[test]
+fn rule_12_unresolved_is_told_once_and_the_queries_go_on() {
+    let late = Duration::from_secs(600);
+    let unknown = answered(Call::Send, Word::Unknown).own();
+    assert_eq!(unknown.on(State::Held), "defer 3! unknown");
+    let told = unknown.later(late);
+    assert_eq!(told.on(State::Held), "defer 3! unknown+u");
+    // Also while the lane is closed, and never of a job that was certainly not sent.
+    let closed = delivered().ticket(3).lane(Lane::Closed).later(late);
+    assert_eq!(closed.on(State::Sent), "defer 4! lane_closed+u");
+    assert_eq!(closed.on(State::Unsent), "defer 4 lane_closed");
+    let Transition::Defer(deferral) = told.told(State::Held) else {
+        panic!("an unknown answer defers")
+    };
+    assert!(deferral.entry.pending.unresolved_announced);
+}
+
+#[test]
+fn rule_12_no_number_of_unknown_answers_becomes_a_failure() {
+    let mut case = answered(Call::Query, Word::QueryUnknown)
+        .own()
+        .holding(SENT);
+    for days in 0..1000 {
+        case = case.later(Duration::from_secs(days * 24 * 60 * 60));
+        assert!(case.on(State::Held).starts_with("defer 3! unknown"));
+    }
+}
+
+#[test]
+fn rule_13_an_overdue_job_gets_the_next_ticket_and_after_three_goes_to_operators() {
+    assert_eq!(overdue().on(State::LeaseOver), "rescue 3!");
+    assert_eq!(overdue().on(State::Unsent), "rescue 4");
+    assert_eq!(overdue().on(State::GivenToOperators), "NotDue");
+    assert_eq!(overdue().later(Duration::ZERO).on(State::Sent), "NotDue");
+    let minutes = |minutes: u64| overdue().later(Duration::from_secs(minutes * 60));
+    for (rescues, due, told) in [
+        (0, 10, "rescue 4!"),
+        (1, 20, "rescue 4!"),
+        (2, 40, "rescue 4!"),
+        (3, 80, "bury 4!"),
+    ] {
+        let rescued = |case: crate::lifecycle_table::cases::Case| case.on_rescued(rescues);
+        assert_eq!(rescued(minutes(due - 1)), "NotDue", "{rescues}");
+        assert_eq!(rescued(minutes(due)), told, "{rescues}");
+    }
+}
+
+#[test]
+fn rule_13_what_was_given_to_operators_comes_back_with_any_ticket_or_none() {
+    for case in [
+        delivered().again(),
+        delivered().again().ticket(1),
+        delivered().again().ticket(3),
+    ] {
+        let told = case.told(State::GivenToOperators);
+        let Transition::Claim { entry, call } = told else {
+            panic!("{case:?}: {told:?}")
+        };
+        assert_eq!((call, entry.pending.rescues), (Call::Query, 0));
+    }
+}
+
+#[test]
+fn rule_16_what_is_learnt_settles_an_unsettled_job_only_by_a_success() {
+    let success = learnt(Word::Found(OperationStatus::Success));
+    for state in [State::Held, State::LeaseOver, State::Unsent, State::Sent] {
+        assert_eq!(success.on(state), "settle succeeded");
+        for word in [
+            Word::Found(OperationStatus::Closed),
+            Word::Found(OperationStatus::Init),
+            Word::FoundOtherAmount,
+        ] {
+            assert_eq!(learnt(word).on(state), "NotEvidence", "{word:?}");
+        }
+    }
+    assert_eq!(success.on(State::Absent), "NoEntry");
+    assert_eq!(success.on(State::Succeeded), "AlreadySettled");
+}
+
+#[test]
+fn rule_17_a_dead_letter_that_is_replayed_comes_in_doubt() {
+    let replayed = delivered().again();
+    assert_eq!(replayed.on(State::Absent), "claim 1!, query once");
+    assert_eq!(replayed.on(State::OtherJob), "park");
+    assert_eq!(replayed.expired().on(State::Absent), "claim 1!, query once");
+}
+
+#[test]
+fn the_last_not_found_counts_only_once_the_window_has_passed() {
+    let first = answered(Call::Query, Word::NotFound).own().holding(SENT);
+    let Transition::Defer(deferral) = first.told(State::Held) else {
+        panic!("one \"not found\" is no proof")
+    };
+    // The copy waits for the window, so that the next answer can be the last.
+    assert_eq!(deferral.delay, WINDOW);
+    assert_eq!(deferral.entry.ticket, Ticket(3));
+    let second = Held {
+        absences: 1,
+        ..SENT
+    };
+    let early = first.holding(second).earlier(Duration::from_millis(1));
+    assert_eq!(early.on(State::Held), "defer 3! not_found");
+    assert_eq!(first.holding(second).on(State::Held), "send!");
+}
+
+#[test]
+fn a_refused_outcome_says_what_alipay_said() {
+    let told = answered(Call::Send, Word::Refused).own().told(State::Held);
+    let Transition::Settle(outcome) = told else {
+        panic!("a refusal of the only attempt is final")
+    };
+    let Resolution::Failed(Failure::Refused(refusal)) = &outcome.resolution else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(refusal.sub_code.as_deref(), Some("PAYEE_NOT_EXIST"));
+    assert_eq!((outcome.amount, outcome.attempts), (job().amount(), 2));
+}

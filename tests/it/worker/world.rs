@@ -1,0 +1,559 @@
+//! A world for the worker: the embedded adapters behind wrappers that write a journal and lose
+//! replies when told, a gateway that answers by script, and virtual time.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use hongbaod::adapters::memory_broker::{Mailbox, MemoryBroker};
+use hongbaod::adapters::memory_ledger::MemoryLedger;
+use hongbaod::app::metrics::Metrics;
+use hongbaod::app::worker::{Ports, Worker, WorkerOptions};
+use hongbaod::domain::entry::{Entry, RequestDigest, ReturnAddress};
+use hongbaod::domain::ident::AppName;
+use hongbaod::domain::job::{JobKey, Kind, MoneyJob, QueryTarget};
+use hongbaod::domain::time::{Monotonic, UnixMillis};
+use hongbaod::domain::verdict::{Finding, Verdict};
+use hongbaod::lifecycle::Policy;
+use hongbaod::lifecycle::retry::RetryPolicy;
+use hongbaod::pacing::{Pacing, PacingOptions};
+use hongbaod::ports::broker::{
+    Broker, Delivery, DeliveryTag, Epitaph, EventMessage, JobCopy, PublishError, Settlement,
+};
+use hongbaod::ports::clock::{Clock, Random};
+use hongbaod::ports::gateway::{BizContent, Expected, Gateway, Prepared};
+use hongbaod::ports::ledger::{
+    Connection, Ledger, LedgerError, LedgerHealth, Removed, Revision, ScanCursor, Versioned,
+    Written,
+};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// The runtime's virtual time, as both clocks.
+pub(crate) struct VirtualClock {
+    start: tokio::time::Instant,
+}
+
+pub(crate) const START: UnixMillis = UnixMillis(1_795_312_800_000);
+
+impl VirtualClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the runtime's own time is virtual here"
+    )]
+    pub(crate) fn new() -> Self {
+        Self {
+            start: tokio::time::Instant::now(),
+        }
+    }
+}
+
+#[async_trait]
+impl Clock for VirtualClock {
+    fn now(&self) -> UnixMillis {
+        START.plus(self.start.elapsed())
+    }
+    fn monotonic(&self) -> Monotonic {
+        Monotonic(self.start.elapsed())
+    }
+    async fn sleep(&self, length: Duration) {
+        tokio::time::sleep(length).await;
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Counting(Mutex<u64>);
+
+impl Random for Counting {
+    fn next_u64(&self) -> u64 {
+        let mut drawn = self.0.lock().unwrap();
+        *drawn += 1001;
+        *drawn
+    }
+}
+
+/// What happened, in order.
+#[derive(Clone, Default)]
+pub(crate) struct Journal(Arc<Mutex<Vec<String>>>);
+
+impl Journal {
+    pub(crate) fn note(&self, what: impl Into<String>) {
+        self.0.lock().unwrap().push(what.into());
+    }
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+    pub(crate) fn count(&self, what: &str) -> usize {
+        self.lines()
+            .iter()
+            .filter(|line| line.starts_with(what))
+            .count()
+    }
+    fn place(&self, what: &str) -> usize {
+        let lines = self.lines();
+        lines
+            .iter()
+            .position(|line| line.starts_with(what))
+            .unwrap_or_else(|| panic!("no {what} in {lines:#?}"))
+    }
+    pub(crate) fn assert_order(&self, steps: &[&str]) {
+        let places: Vec<usize> = steps.iter().map(|step| self.place(step)).collect();
+        assert!(places.is_sorted(), "{steps:?} in {:#?}", self.lines());
+    }
+}
+
+/// The next so many calls of one operation get no answer, though they are carried out.
+#[derive(Default)]
+pub(crate) struct LostReplies(Mutex<u32>);
+
+impl LostReplies {
+    pub(crate) fn lose(&self, replies: u32) {
+        *self.0.lock().unwrap() = replies;
+    }
+    fn is_lost(&self) -> bool {
+        let mut left = self.0.lock().unwrap();
+        let lost = *left > 0;
+        *left = left.saturating_sub(1);
+        lost
+    }
+}
+
+pub(crate) struct JournalLedger {
+    pub(crate) inner: MemoryLedger,
+    journal: Journal,
+    pub(crate) inserts: LostReplies,
+    pub(crate) replaces: LostReplies,
+    pub(crate) up: watch::Sender<Connection>,
+    pub(crate) replicas: Mutex<VecDeque<bool>>,
+}
+
+fn state_of(entry: &Entry) -> String {
+    match entry {
+        Entry::InFlight(in_flight) => format!("InFlight{{{}}}", in_flight.attempt),
+        Entry::Deferred(deferred) => format!("Deferred{{{}}}", deferred.ticket.0),
+        Entry::Settled(outcome) => format!("Settled{{{}}}", outcome.resolution.as_str()),
+    }
+}
+
+fn lost() -> LedgerError {
+    LedgerError::Unavailable("the reply is lost".into())
+}
+
+impl JournalLedger {
+    fn check(&self) -> Result<(), LedgerError> {
+        match *self.up.borrow() {
+            Connection::Up => Ok(()),
+            Connection::Down => Err(lost()),
+        }
+    }
+    pub(crate) async fn entry(&self, number: &str) -> Option<Entry> {
+        self.inner
+            .read(&key(number))
+            .await
+            .unwrap()
+            .map(|versioned| versioned.entry)
+    }
+}
+
+#[async_trait]
+impl Ledger for JournalLedger {
+    async fn insert(&self, key: &JobKey, entry: &Entry) -> Result<Written, LedgerError> {
+        self.check()?;
+        self.journal.note(format!("insert {}", state_of(entry)));
+        let written = self.inner.insert(key, entry).await?;
+        if self.inserts.is_lost() {
+            Err(lost())
+        } else {
+            Ok(written)
+        }
+    }
+    async fn read(&self, key: &JobKey) -> Result<Option<Versioned>, LedgerError> {
+        self.check()?;
+        self.journal.note("read");
+        self.inner.read(key).await
+    }
+    async fn replace(
+        &self,
+        key: &JobKey,
+        old: &Revision,
+        new: &Entry,
+    ) -> Result<Written, LedgerError> {
+        self.check()?;
+        self.journal.note(format!("replace by {}", state_of(new)));
+        let written = self.inner.replace(key, old, new).await?;
+        if self.replaces.is_lost() {
+            Err(lost())
+        } else {
+            Ok(written)
+        }
+    }
+    async fn remove(&self, key: &JobKey, old: &Revision) -> Result<Removed, LedgerError> {
+        self.check()?;
+        self.journal.note("remove");
+        self.inner.remove(key, old).await
+    }
+    async fn replicated(&self, _: u32, _: Duration) -> Result<bool, LedgerError> {
+        let replicated = self.replicas.lock().unwrap().pop_front().unwrap_or(true);
+        self.journal.note(format!("replicated {replicated}"));
+        Ok(replicated)
+    }
+    async fn unsettled(
+        &self,
+        due_before: UnixMillis,
+        limit: usize,
+    ) -> Result<Vec<JobKey>, LedgerError> {
+        self.check()?;
+        self.inner.unsettled(due_before, limit).await
+    }
+    async fn scan(&self, cursor: ScanCursor) -> Result<(Vec<JobKey>, ScanCursor), LedgerError> {
+        self.check()?;
+        self.inner.scan(cursor).await
+    }
+    fn health(&self) -> LedgerHealth {
+        LedgerHealth {
+            connection: *self.up.borrow(),
+            ..self.inner.health()
+        }
+    }
+    async fn changed(&self, seen: LedgerHealth) -> LedgerHealth {
+        let mut up = self.up.subscribe();
+        while self.health() == seen {
+            tokio::select! {
+                changed = up.changed() => changed.unwrap(),
+                _ = self.inner.changed(LedgerHealth { connection: Connection::Up, ..seen }) => {}
+            }
+        }
+        self.health()
+    }
+}
+
+pub(crate) struct JournalBroker {
+    pub(crate) inner: Arc<MemoryBroker>,
+    journal: Journal,
+    pub(crate) events: LostReplies,
+    pub(crate) copies: LostReplies,
+}
+
+fn unconfirmed() -> PublishError {
+    PublishError::Unavailable("no confirm".into())
+}
+
+#[async_trait]
+impl Broker for JournalBroker {
+    async fn next(&self, kind: Kind) -> Option<Delivery> {
+        self.inner.next(kind).await
+    }
+    async fn ack(&self, delivery: &DeliveryTag) -> Settlement {
+        self.journal.note("ack");
+        self.inner.ack(delivery).await
+    }
+    async fn hand_back(&self, delivery: &DeliveryTag) -> Settlement {
+        self.journal.note("hand back");
+        self.inner.hand_back(delivery).await
+    }
+    fn holds(&self, delivery: &DeliveryTag) -> bool {
+        self.inner.holds(delivery)
+    }
+    async fn publish_later(&self, copy: &JobCopy, delay: Duration) -> Result<(), PublishError> {
+        self.journal.note(format!(
+            "copy with ticket {:?}",
+            copy.ticket.map(|ticket| ticket.0)
+        ));
+        self.inner.publish_later(copy, delay).await?;
+        if self.copies.is_lost() {
+            Err(unconfirmed())
+        } else {
+            Ok(())
+        }
+    }
+    async fn publish_job(&self, copy: &JobCopy) -> Result<(), PublishError> {
+        self.journal.note(format!(
+            "rescue with ticket {:?}",
+            copy.ticket.map(|ticket| ticket.0)
+        ));
+        self.inner.publish_job(copy).await
+    }
+    async fn publish_event(&self, event: &EventMessage) -> Result<(), PublishError> {
+        self.journal.note(format!("event {}", event.routing_key));
+        self.inner.publish_event(event).await?;
+        if self.events.is_lost() {
+            Err(unconfirmed())
+        } else {
+            Ok(())
+        }
+    }
+    async fn publish_reply(
+        &self,
+        event: &EventMessage,
+        address: &ReturnAddress,
+    ) -> Result<(), PublishError> {
+        self.journal.note("reply");
+        self.inner.publish_reply(event, address).await
+    }
+    async fn bury(&self, copy: &JobCopy, epitaph: &Epitaph) -> Result<(), PublishError> {
+        self.journal.note(format!("bury {}", epitaph.reason));
+        self.inner.bury(copy, epitaph).await
+    }
+    async fn pause(&self) {
+        self.journal.note("pause");
+        self.inner.pause().await;
+    }
+    async fn resume(&self) {
+        self.journal.note("resume");
+        self.inner.resume().await;
+    }
+    async fn stop(&self) {
+        self.inner.stop().await;
+    }
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+    async fn waiting(&self, kind: Kind) -> Option<u64> {
+        self.inner.waiting(kind).await
+    }
+    fn connection(&self) -> Connection {
+        self.inner.connection()
+    }
+}
+
+/// What the gateway answers next.
+pub(crate) enum Scripted {
+    Sent(Verdict),
+    Queried(Finding),
+    /// After so long.
+    Late(Duration, Box<Scripted>),
+    Panic,
+}
+
+pub(crate) struct ScriptedGateway {
+    journal: Journal,
+    pub(crate) script: Mutex<VecDeque<Scripted>>,
+    pub(crate) sent: Mutex<Vec<String>>,
+}
+
+impl ScriptedGateway {
+    async fn answer(&self) -> Scripted {
+        let next = self.script.lock().unwrap().pop_front();
+        match next.unwrap_or_else(|| panic!("the script is over")) {
+            Scripted::Late(length, answer) => {
+                tokio::time::sleep(length).await;
+                *answer
+            }
+            other => other,
+        }
+    }
+}
+
+#[async_trait]
+impl Gateway for ScriptedGateway {
+    fn apps(&self) -> Vec<AppName> {
+        vec![app()]
+    }
+    fn prepare(&self, job: &MoneyJob) -> Option<Prepared> {
+        let content = job.canonical();
+        Some(Prepared {
+            method: "alipay.fund.coupon.order.disburse",
+            digest: RequestDigest(hongbaod::app::digest::digest(content.as_bytes()).0),
+            biz_content: BizContent(content),
+            expected: Expected {
+                out_request_no: job.out_request_no.clone(),
+                amount: job.amount(),
+            },
+        })
+    }
+    async fn send(&self, _: &AppName, prepared: &Prepared) -> Verdict {
+        self.journal.note("send");
+        self.sent
+            .lock()
+            .unwrap()
+            .push(prepared.biz_content.0.clone());
+        match self.answer().await {
+            Scripted::Sent(verdict) => verdict,
+            Scripted::Panic => panic!("as the script says"),
+            Scripted::Queried(_) | Scripted::Late(..) => panic!("the script expects a query"),
+        }
+    }
+    async fn query(&self, _: &AppName, _: &QueryTarget) -> Finding {
+        self.journal.note("query");
+        match self.answer().await {
+            Scripted::Queried(finding) => finding,
+            Scripted::Panic => panic!("as the script says"),
+            Scripted::Sent(_) | Scripted::Late(..) => panic!("the script expects a send"),
+        }
+    }
+}
+
+pub(crate) fn app() -> AppName {
+    AppName::new("main").unwrap()
+}
+
+pub(crate) fn key(number: &str) -> JobKey {
+    let out_request_no = hongbaod::domain::ident::MerchantNo::new(number).unwrap();
+    JobKey {
+        app: app(),
+        out_request_no,
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) journal: Journal,
+    pub(crate) ledger: Arc<JournalLedger>,
+    pub(crate) broker: Arc<JournalBroker>,
+    pub(crate) gateway: Arc<ScriptedGateway>,
+    pub(crate) events: Arc<Mailbox<EventMessage>>,
+    pub(crate) clock: Arc<VirtualClock>,
+    shutdown: CancellationToken,
+    running: JoinHandle<()>,
+}
+
+pub(crate) fn options() -> WorkerOptions {
+    let seconds = Duration::from_secs;
+    WorkerOptions {
+        policy: Policy {
+            retry: RetryPolicy::new(Duration::from_millis(500), seconds(1020), 2000).unwrap(),
+            absence_confirmations: 2,
+            absence_window: seconds(30),
+            unresolved_after: seconds(600),
+            rescue_after: seconds(600),
+        },
+        lease: seconds(20),
+        call_timeout: seconds(15),
+        doubt: seconds(600),
+        replicas_min: 0,
+        query_attempts: std::num::NonZeroU32::new(3).unwrap(),
+        default_app: Some(app()),
+        rescue_interval: seconds(30),
+    }
+}
+
+impl World {
+    pub(crate) fn start(script: Vec<Scripted>) -> Self {
+        Self::with(script, options())
+    }
+
+    pub(crate) fn with(script: Vec<Scripted>, options: WorkerOptions) -> Self {
+        let journal = Journal::default();
+        let clock = Arc::new(VirtualClock::new());
+        let dyn_clock: Arc<dyn Clock> = Arc::<VirtualClock>::clone(&clock);
+        let ledger = Arc::new(JournalLedger {
+            inner: MemoryLedger::new(),
+            journal: journal.clone(),
+            inserts: LostReplies::default(),
+            replaces: LostReplies::default(),
+            up: watch::Sender::new(Connection::Up),
+            replicas: Mutex::default(),
+        });
+        let inner = Arc::new(MemoryBroker::new(Arc::clone(&dyn_clock), 16));
+        let events = inner.subscribe();
+        let broker = Arc::new(JournalBroker {
+            inner,
+            journal: journal.clone(),
+            events: LostReplies::default(),
+            copies: LostReplies::default(),
+        });
+        let gateway = Arc::new(ScriptedGateway {
+            journal: journal.clone(),
+            script: Mutex::new(script.into()),
+            sent: Mutex::default(),
+        });
+        let many = std::num::NonZeroU32::new(1000).unwrap();
+        let pacing = PacingOptions {
+            requests_per_second: many,
+            concurrency_min: many,
+            concurrency_max: many,
+        };
+        let ports = Ports {
+            ledger: Arc::<JournalLedger>::clone(&ledger),
+            gateway: Arc::<ScriptedGateway>::clone(&gateway),
+            broker: Arc::<JournalBroker>::clone(&broker),
+            clock: Arc::clone(&dyn_clock),
+            random: Arc::new(Counting::default()),
+        };
+        let pacing = Pacing::new(pacing, &[app()], dyn_clock);
+        let worker = Worker::new(ports, options, pacing, Arc::new(Metrics::new(&[app()])));
+        let shutdown = CancellationToken::new();
+        let stop = shutdown.clone();
+        let running = tokio::spawn(async move { worker.run(stop, Duration::from_secs(25)).await });
+        Self {
+            journal,
+            ledger,
+            broker,
+            gateway,
+            events,
+            clock,
+            shutdown,
+            running,
+        }
+    }
+
+    pub(crate) async fn submit(&self, body: &str) {
+        self.broker.inner.publish_job(&copy(body)).await.unwrap();
+    }
+
+    /// The next event, its key and its body.
+    pub(crate) async fn event(&self) -> (String, serde_json::Value) {
+        let event =
+            tokio::time::timeout(Duration::from_secs(3 * 24 * 3600), self.events.next()).await;
+        let event = event.unwrap_or_else(|_| panic!("no event; {:#?}", self.journal.lines()));
+        (
+            event.routing_key,
+            serde_json::from_slice(&event.body).unwrap(),
+        )
+    }
+
+    /// Waits until the journal has `count` lines that begin with `what`.
+    pub(crate) async fn until(&self, what: &str, count: usize) {
+        for _ in 0..100_000 {
+            if self.journal.count(what) >= count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("never {count} times {what}: {:#?}", self.journal.lines());
+    }
+
+    /// Stops the worker in good order.
+    pub(crate) async fn stop(self) -> Journal {
+        self.shutdown.cancel();
+        self.running.await.unwrap();
+        self.journal
+    }
+
+    /// Begins to stop and goes on.
+    pub(crate) fn begin_stop(&self) {
+        self.shutdown.cancel();
+    }
+}
+
+pub(crate) fn copy(body: &str) -> JobCopy {
+    let kind = ["disburse", "refund", "query", "pay"]
+        .into_iter()
+        .find(|kind| body.contains(&format!("\"kind\":\"{kind}\"")))
+        .and_then(Kind::parse)
+        .unwrap_or(Kind::Disburse);
+    JobCopy {
+        kind,
+        body: Bytes::from(body.to_owned()),
+        ticket: None,
+        return_address: ReturnAddress {
+            message_id: Some("m1".to_owned()),
+            ..ReturnAddress::default()
+        },
+        published_at: None,
+        attempts: 0,
+    }
+}
+
+/// How much virtual time has passed.
+pub(crate) fn elapsed(clock: &VirtualClock) -> Duration {
+    clock.monotonic().0
+}
+
+impl World {
+    pub(crate) fn clock_since_start(&self) -> Duration {
+        elapsed(&self.clock)
+    }
+}
