@@ -25,11 +25,16 @@ pub(super) fn sandbox(directory: &Path, more: &[&str]) -> (Running, String) {
     (sandbox, section)
 }
 
-/// Writes a configuration of the real servers and of a sandbox, and returns its prefix.
+/// Writes a configuration of the real servers and of a sandbox, and returns its prefix. Its times
+/// are short: at its first start a ledger is doubted, and a refusal is confirmed by queries.
 pub(super) fn configure(directory: &Path, alipay: &str) -> String {
     let prefix = unique_prefix("cli");
+    let alipay = alipay.replace(
+        "[alipay]",
+        "[alipay]\nconnect_timeout = \"1s\"\ntimeout = \"2s\"",
+    );
     let text = format!(
-        "{alipay}\n[rabbitmq]\nurls = [\"{}\"]\nprefix = \"{prefix}\"\n[redis]\nurls = [\"{}\"]\n\
+        "{alipay}\n[ledger]\nlease = \"3s\"\n[retry]\nabsence_window = \"3s\"\n[rabbitmq]\nurls = [\"{}\"]\nprefix = \"{prefix}\"\n[redis]\nurls = [\"{}\"]\n\
          [admin]\nlisten = \"127.0.0.1:{}\"\n",
         amqp_url(),
         redis_url(),
