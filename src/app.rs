@@ -8,6 +8,7 @@ pub mod client;
 pub mod config;
 pub mod daemon;
 pub mod digest;
+pub mod embedded;
 pub mod job_body;
 pub mod logging;
 pub mod metrics;

@@ -4,6 +4,7 @@
 mod check;
 mod completions;
 mod configuration;
+mod demo;
 mod exit_code;
 mod failure;
 mod run;
@@ -55,6 +56,9 @@ enum Command {
     /// Take jobs from RabbitMQ and pay them, until SIGTERM.
     #[command(after_help = run::EXAMPLES)]
     Run,
+    /// See packets being paid: everything in one process, no servers.
+    #[command(after_help = demo::EXAMPLES)]
+    Demo(demo::DemoArgs),
     /// Run a simulated Alipay on this machine.
     #[command(after_help = sandbox::EXAMPLES)]
     Sandbox(sandbox::SandboxArgs),
@@ -107,6 +111,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
     let named = cli.config.as_deref();
     match cli.command {
         Command::Run => block_on(run::execute(named)),
+        Command::Demo(args) => block_on(demo::execute(args)),
         Command::Sandbox(args) => block_on(sandbox::execute(args)),
         Command::Check(args) => block_on(check::execute(args, named)),
         Command::Submit(args) => block_on(submit::execute(*args, named)),

@@ -7,112 +7,21 @@ mod memory;
 mod rabbitmq;
 mod rabbitmq_alone;
 mod rabbitmq_faults;
+mod world;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use hongbaod::domain::entry::{ReturnAddress, Ticket};
 use hongbaod::domain::job::Kind;
 use hongbaod::domain::time::UnixMillis;
-use hongbaod::ports::broker::{
-    Broker, Delivery, DeliveryTag, Epitaph, EventMessage, JobCopy, PublishError, Settlement,
-};
+use hongbaod::ports::broker::{DeliveryTag, Epitaph, JobCopy, PublishError, Settlement};
 use hongbaod::ports::ledger::Connection;
 use tokio::time::timeout;
 
 use clock::elapsed;
-
-/// Unacknowledged deliveries of a replica and kind at a time.
-const PREFETCH: u16 = 4;
-
-/// The shortest rung of the ladder in these tests.
-const DELAY_MIN: Duration = Duration::from_millis(100);
-
-/// Longer than anything that is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How long something that must not come is waited for.
-const QUIET: Duration = Duration::from_millis(300);
-
-/// One broker with empty queues, and what a test can see of it from outside.
-#[async_trait]
-trait World: Send + Sync {
-    /// A new consumer of the same queues.
-    async fn replica(&self) -> Arc<dyn Broker>;
-
-    /// Every event from now on.
-    async fn subscribe(&self) -> Box<dyn Letters>;
-
-    /// A new reply queue of this name.
-    async fn reply_queue(&self, name: &str) -> Box<dyn Letters>;
-
-    /// What was buried: body, reason, detail.
-    async fn next_buried(&self) -> (Bytes, String, String);
-}
-
-/// Messages that arrive somewhere.
-#[async_trait]
-trait Letters: Send {
-    async fn next(&mut self) -> Letter;
-}
-
-#[derive(Debug)]
-struct Letter {
-    routing_key: String,
-    message_id: Option<String>,
-    correlation_id: Option<String>,
-    body: Bytes,
-}
-
-fn job(kind: Kind, body: &str) -> JobCopy {
-    JobCopy {
-        kind,
-        body: Bytes::copy_from_slice(body.as_bytes()),
-        ticket: None,
-        return_address: ReturnAddress::default(),
-        published_at: None,
-        attempts: 0,
-    }
-}
-
-fn event(id: &str) -> EventMessage {
-    EventMessage {
-        routing_key: "disburse.succeeded".to_owned(),
-        id: id.to_owned(),
-        body: Bytes::from(format!("{{\"id\":\"{id}\"}}")),
-    }
-}
-
-/// The next delivery; fails rather than waiting for ever.
-async fn arrival(broker: &dyn Broker, kind: Kind) -> Delivery {
-    timeout(PATIENCE, broker.next(kind))
-        .await
-        .expect("a delivery in time")
-        .expect("a broker that was not stopped")
-}
-
-async fn nothing_arrives(broker: &dyn Broker, kind: Kind) {
-    let arrived = timeout(QUIET, broker.next(kind)).await;
-    assert!(arrived.is_err(), "{arrived:?}");
-}
-
-/// Waits until `holds` says yes.
-async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let wait = async {
-        while !holds().await {
-            clock::pause(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(PATIENCE, wait)
-        .await
-        .unwrap_or_else(|_| panic!("{what} within {PATIENCE:?}"));
-}
-
-fn body(delivery: &Delivery) -> &str {
-    std::str::from_utf8(&delivery.body).unwrap()
-}
+use world::{
+    DELAY_MIN, PATIENCE, PREFETCH, World, arrival, body, event, eventually, job, nothing_arrives,
+};
 
 async fn a_published_job_arrives_as_it_was_sent(world: &dyn World) {
     let broker = world.replica().await;
@@ -313,6 +222,25 @@ async fn a_paused_replica_gives_back_what_it_had_not_handed_out(world: &dyn Worl
     assert_eq!(first.ack(&held.tag).await, Settlement::Sent);
 }
 
+async fn a_pause_does_not_raise_the_prefetch(world: &dyn World) {
+    let broker = world.replica().await;
+    let mut held = Vec::new();
+    for number in 0..PREFETCH * 2 {
+        let sent = job(Kind::Pay, &number.to_string());
+        broker.publish_job(&sent).await.unwrap();
+    }
+    for _ in 0..PREFETCH {
+        held.push(arrival(&*broker, Kind::Pay).await);
+    }
+    broker.pause().await;
+    broker.resume().await;
+    nothing_arrives(&*broker, Kind::Pay).await;
+    for delivery in held {
+        assert_eq!(broker.ack(&delivery.tag).await, Settlement::Sent);
+        arrival(&*broker, Kind::Pay).await;
+    }
+}
+
 async fn jobs_that_nobody_takes_are_counted_as_waiting(world: &dyn World) {
     let broker = world.replica().await;
     broker.pause().await;
@@ -491,6 +419,7 @@ facts!(
     a_copy_may_be_put_off_again_and_again,
     a_paused_replica_leaves_the_jobs_to_others,
     a_paused_replica_gives_back_what_it_had_not_handed_out,
+    a_pause_does_not_raise_the_prefetch,
     jobs_that_nobody_takes_are_counted_as_waiting,
     a_buried_job_keeps_its_reason,
     an_event_reaches_every_subscriber,

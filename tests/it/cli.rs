@@ -3,6 +3,7 @@
 mod checks;
 mod help;
 mod jobs;
+mod lost_connection;
 mod refusals;
 
 use std::io::{BufRead, BufReader, Write};

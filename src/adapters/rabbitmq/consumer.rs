@@ -90,7 +90,20 @@ struct Inbox {
 struct HeldChannel {
     number: u64,
     channel: Arc<Channel>,
+    /// Handed out or waiting.
     unacked: HashSet<u64>,
+}
+
+impl Inbox {
+    /// The next delivery, unless `prefetch` of them are in the worker's hands already: the broker
+    /// counts for each consumer anew, so after a pause it sends more.
+    fn hand_out(&mut self, prefetch: u16) -> Option<Delivery> {
+        let unacked = self.held.as_ref().map_or(0, |held| held.unacked.len());
+        if unacked.saturating_sub(self.waiting.len()) >= usize::from(prefetch) {
+            return None;
+        }
+        self.waiting.pop_front()
+    }
 }
 
 /// What the lanes of one connection share.
@@ -154,7 +167,7 @@ impl Lane {
             let arrived = self.arrived.notified();
             {
                 let mut inbox = self.inbox();
-                if let Some(delivery) = inbox.waiting.pop_front() {
+                if let Some(delivery) = inbox.hand_out(self.prefetch) {
                     if !inbox.waiting.is_empty() {
                         self.arrived.notify_one();
                     }
@@ -204,8 +217,14 @@ impl Lane {
     fn let_go(&self, delivery: &DeliveryTag) -> Option<Arc<Channel>> {
         let mut inbox = self.inbox();
         let held = inbox.held.as_mut()?;
-        let ours = held.number == delivery.channel && held.unacked.remove(&delivery.tag);
-        ours.then(|| Arc::clone(&held.channel))
+        if held.number != delivery.channel || !held.unacked.remove(&delivery.tag) {
+            return None;
+        }
+        let channel = Arc::clone(&held.channel);
+        if !inbox.waiting.is_empty() {
+            self.arrived.notify_one();
+        }
+        Some(channel)
     }
 
     /// Asks for another mode; nothing changes once it was stopped.

@@ -25,6 +25,11 @@ use crate::ports::broker::PublishError;
 /// How often a connection is looked at, should its end not have been told.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
+/// What a "direct reply-to" address begins with. It is no queue: RabbitMQ delivers to it and still
+/// returns the message as unroutable when asked for a queue.
+/// Source: RabbitMQ, "Direct Reply-to: caveats and limitations".
+const DIRECT_REPLY: &str = "amq.rabbitmq.reply-to.";
+
 /// Why a message was surely not, or perhaps, published.
 #[derive(Debug, thiserror::Error)]
 enum PublishFault {
@@ -79,6 +84,8 @@ pub(crate) struct Link {
     state: watch::Receiver<LinkState>,
     listener: AbortHandle,
     channels: Mutex<Vec<(Route, Arc<Channel>)>>,
+    /// Held while a channel is opened: all who publish meanwhile need the same one.
+    opening: tokio::sync::Mutex<()>,
 }
 
 impl Drop for Link {
@@ -110,6 +117,7 @@ impl Link {
             state,
             listener: listener.abort_handle(),
             channels: Mutex::new(Vec::new()),
+            opening: tokio::sync::Mutex::new(()),
         }
     }
 
@@ -195,7 +203,7 @@ impl Link {
     async fn send(&self, message: Message<'_>) -> lapin::Result<Confirmation> {
         let channel = self.channel(message.route).await?;
         let options = BasicPublishOptions {
-            mandatory: true,
+            mandatory: !message.routing_key.as_str().starts_with(DIRECT_REPLY),
             ..BasicPublishOptions::default()
         };
         let confirm = channel
@@ -229,19 +237,16 @@ impl Link {
         if let Some(channel) = self.open_channel(route) {
             return Ok(channel);
         }
+        let _opening = self.opening.lock().await;
+        if let Some(channel) = self.open_channel(route) {
+            return Ok(channel);
+        }
         let channel = Arc::new(self.connection.create_channel().await?);
         channel
             .confirm_select(ConfirmSelectOptions::default())
             .await?;
+        self.retire(route);
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        // Two that came at once have opened one each; the first stays.
-        if let Some((_, first)) = channels
-            .iter()
-            .find(|(known, channel)| *known == route && channel.status().connected())
-        {
-            return Ok(Arc::clone(first));
-        }
-        channels.retain(|(known, _)| *known != route);
         channels.push((route, Arc::clone(&channel)));
         Ok(channel)
     }

@@ -10,7 +10,7 @@ use hongbaod::domain::job::Kind;
 use hongbaod::ports::broker::{Broker, EventMessage, Settlement};
 
 use super::clock::{RuntimeClock, elapsed, pause};
-use super::{Letter, Letters, PREFETCH, World, arrival, event, job};
+use super::world::{Letter, Letters, PREFETCH, World, arrival, body, event, job};
 
 pub(super) struct MemoryWorld {
     /// Never consumes; the replicas join it.
@@ -109,11 +109,11 @@ async fn a_cut_makes_every_earlier_tag_stale_and_keeps_the_order() {
     assert!(!broker.holds(&held.tag));
     assert_eq!(broker.ack(&held.tag).await, Settlement::Lost);
     let order = [("0", true), ("1", true), ("2", false)];
-    for (body, redelivered) in order {
+    for (expected, redelivered) in order {
         let delivery = arrival(&broker, Kind::Pay).await;
         assert_eq!(
-            (super::body(&delivery), delivery.redelivered),
-            (body, redelivered)
+            (body(&delivery), delivery.redelivered),
+            (expected, redelivered)
         );
     }
 }

@@ -22,7 +22,7 @@ use lapin::{Channel, ConnectionProperties, Consumer};
 use secrecy::SecretString;
 
 use super::clock::{NoChance, RuntimeClock, pause};
-use super::{DELAY_MIN, Letter, Letters, PREFETCH, World, eventually};
+use super::world::{DELAY_MIN, Letter, Letters, PREFETCH, World, eventually};
 use crate::servers::{amqp_url, unique_prefix};
 
 /// Options for `url`, with a ladder short enough to wait for.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use futures_util::future::join_all;
 use hongbaod::adapters::rabbitmq::client::{EventStream, Producer};
 use hongbaod::adapters::rabbitmq::{
@@ -12,13 +13,15 @@ use hongbaod::adapters::rabbitmq::{
 use hongbaod::domain::job::Kind;
 use hongbaod::domain::time::UnixMillis;
 use hongbaod::ports::broker::{Broker, Epitaph, PublishError, Settlement};
-use lapin::options::BasicGetOptions;
+use lapin::BasicProperties;
+use lapin::options::{BasicConsumeOptions, BasicGetOptions, BasicPublishOptions};
+use lapin::types::{FieldTable, ShortString};
 use secrecy::SecretString;
 use tokio::time::timeout;
 
 use super::clock::{NoChance, RuntimeClock};
 use super::rabbitmq::{Bystander, connect, options};
-use super::{PATIENCE, arrival, body, event, eventually, job};
+use super::world::{PATIENCE, arrival, body, event, eventually, job};
 use crate::servers::{amqp_url, unique_prefix};
 
 /// A prefix of the test's own on the tests' broker.
@@ -312,6 +315,51 @@ async fn a_day_long_delay_takes_the_longest_rung() {
         .await
         .unwrap();
     assert_eq!(message.unwrap().delivery.routing_key.as_str(), "pay");
+    broker.close().await;
+    bystander.demolish(&options).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_direct_reply_to_address_gets_its_reply() {
+    let (options, bystander) = start("direct").await;
+    let broker = connect(options.clone()).await;
+    let channel = bystander.channel().await;
+    let consume = BasicConsumeOptions {
+        no_ack: true,
+        ..BasicConsumeOptions::default()
+    };
+    let pseudo_queue = "amq.rabbitmq.reply-to";
+    let mut replies = channel
+        .basic_consume(
+            pseudo_queue.into(),
+            ShortString::default(),
+            consume,
+            FieldTable::default(),
+        )
+        .await
+        .unwrap();
+    channel
+        .basic_publish(
+            format!("{}.jobs", options.prefix).into(),
+            "query".into(),
+            BasicPublishOptions::default(),
+            b"question",
+            BasicProperties::default().with_reply_to(pseudo_queue.into()),
+        )
+        .await
+        .unwrap();
+    let delivery = arrival(&*broker, Kind::Query).await;
+    let answer = event("e-1");
+    broker
+        .publish_reply(&answer, &delivery.return_address)
+        .await
+        .unwrap();
+    let reply = timeout(PATIENCE, replies.next())
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert_eq!(reply.data, answer.body);
     broker.close().await;
     bystander.demolish(&options).await;
 }

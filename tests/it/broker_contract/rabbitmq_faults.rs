@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::clock::elapsed;
 use super::rabbitmq::{connect, options, up};
-use super::{arrival, body, event, eventually, job, nothing_arrives};
+use super::world::{arrival, body, event, eventually, job, nothing_arrives};
 
 /// Jobs that wait while the broker fails.
 const JOBS: usize = 20;

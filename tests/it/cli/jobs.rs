@@ -113,7 +113,7 @@ fn jobs(count: usize) -> String {
 #[test]
 fn jobs_for_a_broker_that_was_never_declared_are_not_sent() {
     let directory = TempDir::new().unwrap();
-    let prefix = configure(directory.path(), "");
+    let prefix = configure(directory.path(), "[alipay]\n");
     let arguments = [
         "submit",
         "query",
@@ -134,7 +134,7 @@ fn jobs_for_a_broker_that_was_never_declared_are_not_sent() {
 #[tokio::test]
 async fn every_entry_is_shown_and_no_logon_id_is() {
     let directory = TempDir::new().unwrap();
-    let prefix = configure(directory.path(), "");
+    let prefix = configure(directory.path(), "[alipay]\n");
     let options = RedisLedgerOptions {
         prefix,
         ..RedisLedgerOptions::new(SecretString::from(redis_url()))
