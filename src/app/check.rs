@@ -1,10 +1,9 @@
 //! Looks at everything the daemon will need, and changes nothing.
 
+mod admin;
 mod gateway;
 mod keys;
 mod servers;
-
-use std::net::TcpListener;
 
 use crate::app::config::{Config, Problems};
 
@@ -98,7 +97,7 @@ pub async fn check(config: &Config) -> Vec<Row> {
     rows.extend(redis);
     rows.extend(rabbitmq);
     rows.extend(alipay);
-    rows.push(admin_listener(config));
+    rows.push(admin::check(config).await);
     rows
 }
 
@@ -114,21 +113,6 @@ pub fn mistakes(problems: &Problems) -> Vec<Row> {
         )
     };
     problems.as_slice().iter().map(row).collect()
-}
-
-/// The address is taken for a moment and given back.
-fn admin_listener(config: &Config) -> Row {
-    let listen = config.admin.listen;
-    let subject = format!("listen on {listen}");
-    match TcpListener::bind(listen) {
-        Ok(_listener) => Row::new("admin", subject, State::Ok, "free"),
-        Err(error) => {
-            let fault = format!("cannot be listened on: {error}");
-            let remedy = "choose another address, unless hongbaod runs here already";
-            let problem = config.problem("admin.listen", fault, remedy.to_owned());
-            Row::new("admin", subject, State::Mistake, problem.to_string())
-        }
-    }
 }
 
 /// An error and all its causes on one line.

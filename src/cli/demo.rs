@@ -44,6 +44,10 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// The arguments of `demo`.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "two switches of the command line"
+)]
 pub(crate) struct DemoArgs {
     /// How many disbursements are opened in the burst.
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(20..=1_000_000))]
@@ -173,7 +177,7 @@ fn faults(seed: u64) -> Faults {
         hang_ms: 1500,
         query_lag_ms: 200,
         // Both behaviours are reported of Alipay, so a seed decides.
-        idempotency: if seed % 2 == 0 {
+        idempotency: if seed.is_multiple_of(2) {
             IdempotencyKnob::AlreadyUsed
         } else {
             IdempotencyKnob::Replay

@@ -5,7 +5,6 @@ use std::path::Path;
 use crate::app::admin_server::AdminServerError;
 use crate::app::assembly::StartError;
 use crate::app::client::is_unreachable;
-use crate::app::config::Config;
 use crate::app::{daemon, logging};
 use crate::cli::configuration;
 use crate::cli::exit_code::ExitCode;
@@ -23,20 +22,17 @@ with exit code 0; a second signal ends at once. `hongbaod check` tells beforehan
 pub(crate) async fn execute(named: Option<&Path>) -> Result<ExitCode, Failure> {
     let config = configuration::load(named)?;
     logging::init(config.log).map_err(|error| Failure::failed(with_causes(&error)))?;
-    let locations = config.clone();
     match daemon::run(config).await {
         Ok(()) => Ok(ExitCode::Done),
-        Err(error) => Err(failure(&locations, &error)),
+        Err(error) => Err(failure(&error)),
     }
 }
 
 /// Sorts why the daemon did not start: what to repair, what to wait for, and the rest.
-fn failure(config: &Config, error: &anyhow::Error) -> Failure {
+fn failure(error: &anyhow::Error) -> Failure {
     let message = format!("{error:#}");
     if error.downcast_ref::<AdminServerError>().is_some() {
-        let remedy = "choose another address, or end what listens there".to_owned();
-        let problem = config.problem("admin.listen", message, remedy);
-        return Failure::config(problem.to_string());
+        return Failure::config(message);
     }
     match error.downcast_ref::<StartError>() {
         Some(StartError::Config(problems)) => Failure::from(problems.clone()),
