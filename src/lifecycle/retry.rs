@@ -20,6 +20,8 @@ pub struct RetryPolicy {
     multiplier_permille: u32,
     /// How many waits it takes to grow to the greatest delay, that one included.
     growing: u32,
+    /// How many waits there are before the hourly ones.
+    frequent: u32,
 }
 
 /// Why numbers make no policy.
@@ -63,24 +65,27 @@ impl RetryPolicy {
             delay_max,
             multiplier_permille,
             growing: GROWING_WAITS_MAX,
+            frequent: GROWING_WAITS_MAX,
         };
         policy.growing = policy.growing_waits();
+        policy.frequent = policy.frequent_waits();
         Ok(policy)
     }
 
     /// How long to wait after inconclusive answer number `inconclusive` (1-based).
     ///
-    /// The wait grows from the least delay up to the greatest, then is an hour for a day, then a
-    /// day for ever: an unknown payment is followed to its end. `jitter_permille` (0 to 1000,
+    /// The wait grows from the least delay up to the greatest and stays there until an hour has
+    /// passed in all; then it is an hour for a day, then a day for ever: an unknown payment is followed to its end. `jitter_permille` (0 to 1000,
     /// drawn by the caller) is the share of half the wait that is taken off, so that jobs which
     /// failed together come back apart. The result is never above the greatest delay of its
     /// stretch and never below half of the least.
     #[must_use]
     pub fn delay(&self, inconclusive: u32, jitter_permille: u16) -> Duration {
-        let growing = self.growing;
-        let base = if inconclusive <= growing {
+        let base = if inconclusive < self.growing {
             self.grown(inconclusive)
-        } else if inconclusive <= growing.saturating_add(HOURLY_WAITS) {
+        } else if inconclusive <= self.frequent {
+            self.delay_max
+        } else if inconclusive <= self.frequent.saturating_add(HOURLY_WAITS) {
             Self::HOURLY.max(self.delay_max)
         } else {
             Self::DAILY
@@ -99,6 +104,18 @@ impl RetryPolicy {
     fn growing_waits(&self) -> u32 {
         let waits = self.waits().take_while(|wait| *wait < self.delay_max);
         u32::try_from(waits.count()).map_or(GROWING_WAITS_MAX, |waits| waits.saturating_add(1))
+    }
+
+    /// The growing waits, and as many of the greatest as fill the first hour.
+    fn frequent_waits(&self) -> u32 {
+        let grown: Duration = self.waits().take_while(|wait| *wait < self.delay_max).sum();
+        let left = Self::HOURLY.saturating_sub(grown);
+        let more = left
+            .as_millis()
+            .div_ceil(self.delay_max.as_millis().max(1))
+            .max(1);
+        let before = self.growing.saturating_sub(1);
+        before.saturating_add(u32::try_from(more).unwrap_or(u32::MAX))
     }
 
     /// The wait number `wait` of the growing stretch.
@@ -141,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_double_then_are_hourly_then_daily() {
+    fn waits_double_for_an_hour_then_are_hourly_then_daily() {
         let hour = 3_600_000;
         for (inconclusive, expected_ms) in [
             (1, 500),
@@ -149,9 +166,10 @@ mod tests {
             (3, 2000),
             (11, 512_000),
             (12, 1_020_000),
-            (13, hour),
-            (36, hour),
-            (37, 24 * hour),
+            (14, 1_020_000),
+            (15, hour),
+            (38, hour),
+            (39, 24 * hour),
             (u32::MAX, 24 * hour),
         ] {
             assert_eq!(
@@ -182,6 +200,11 @@ mod tests {
         let slow = policy(Duration::from_millis(500));
         assert!(slow.delay(7_000, 0) < Duration::from_secs(1020));
         assert_eq!(slow.delay(20_000, 0), RetryPolicy::DAILY);
+        // A small greatest delay is kept for the first hour all the same.
+        let brief =
+            RetryPolicy::new(Duration::from_millis(50), Duration::from_millis(400), 2000).unwrap();
+        assert_eq!(brief.delay(8_000, 0), Duration::from_millis(400));
+        assert_eq!(brief.delay(9_010, 0), RetryPolicy::HOURLY);
         // Too small to grow at all: the steps are bounded all the same.
         let stuck = policy(Duration::from_nanos(1));
         assert_eq!(stuck.delay(u32::MAX, 0), RetryPolicy::DAILY);

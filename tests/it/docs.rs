@@ -2,6 +2,7 @@
 
 mod events;
 mod jobs;
+mod links;
 
 use serde_json::Value;
 
