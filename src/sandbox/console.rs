@@ -242,11 +242,11 @@ fn number(fen: i128) -> Value {
     i64::try_from(fen).map_or_else(|_too_large| Value::from(fen.to_string()), Value::from)
 }
 
-/// Whether the page's form was sent. `curl -d` claims the form's type for JSON too, but no browser
-/// writes a bare `{` into a form (WHATWG URL Standard 5.2).
+/// A JSON object is one whatever the client calls it: `curl -d` calls everything a form.
 fn is_form(headers: &HeaderMap, body: &[u8]) -> bool {
-    header_text(headers, header::CONTENT_TYPE).starts_with("application/x-www-form-urlencoded")
-        && !body.trim_ascii_start().starts_with(b"{")
+    let called = header_text(headers, header::CONTENT_TYPE);
+    let is_object = body.trim_ascii_start().starts_with(b"{");
+    called.starts_with("application/x-www-form-urlencoded") && !is_object
 }
 
 /// Whether a browser says that the request comes from a page of another host.

@@ -280,7 +280,7 @@ impl Supervisor {
                 self.set_memory_lost_at(born_at);
             }
             Finding::Lost(loss) => {
-                tracing::error!(reason = %loss, "the ledger may have lost its memory");
+                tracing::warn!(reason = %loss, "the ledger may have lost its memory: for a while, jobs without an entry are queried before they are sent");
                 self.health.send_modify(|health| {
                     health.memory_lost_at = Some(now);
                     health.memory_losses = health.memory_losses.saturating_add(1);
