@@ -413,6 +413,21 @@ async fn rule_14_while_the_ledger_is_away_no_job_is_taken_and_none_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rule_14_a_ledger_that_comes_and_goes_does_not_make_the_consumers_do_so() {
+    let world = World::start(vec![success()]);
+    for _ in 0..60 {
+        world.ledger.up.send_replace(Connection::Down);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        world.ledger.up.send_replace(Connection::Up);
+        tokio::time::sleep(Duration::from_secs(4)).await;
+    }
+    assert!(world.journal.count("pause") <= 10);
+    world.submit(JOB).await;
+    assert_eq!(world.event().await.0, "disburse.succeeded");
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn rule_14_an_answer_that_came_while_the_ledger_was_away_is_settled_when_it_is_back() {
     let world = World::start(vec![Scripted::Late(
         Duration::from_secs(5),
