@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::domain::entry::{Absence, Deferred, Entry, InFlight, Pending, Ticket};
 use crate::domain::outcome::{Outcome, Rejection, Resolution};
 use crate::domain::time::UnixMillis;
-use crate::lifecycle::answer;
+use crate::lifecycle::answer::{self, Wait};
 use crate::lifecycle::rescue::RESCUES_MAX;
 use crate::lifecycle::{
     Arrival, Call, Context, DeferReason, Deferral, Delivered, Lane, Memory, Transition, Vacate,
@@ -159,17 +159,16 @@ fn claim(pending: Pending, attempt: u32, delivered: &Delivered<'_>, call: Call) 
 /// An open breaker defers and never fails; a job that was never sent keeps that knowledge.
 fn hold_back(mut pending: Pending, ticket: Ticket, context: &Context<'_>) -> Transition {
     let unresolved = answer::unresolved(&mut pending, context);
-    let delay = context
-        .policy
-        .retry
-        .delay_unsent(ticket.0, context.jitter_permille);
+    let wait = Wait::jittered(context, |jitter| {
+        context.policy.retry.delay_unsent(ticket.0, jitter)
+    });
     Transition::Defer(Box::new(Deferral {
         entry: Deferred {
             ticket,
-            due_at: context.now.plus(delay),
+            due_at: context.now.plus(wait.most),
             pending,
         },
-        delay,
+        delay: wait.least,
         reason: DeferReason::LaneClosed,
         unresolved,
     }))

@@ -98,6 +98,7 @@ impl Supervisor {
             state,
             run_id: String::new(),
             fence: OnceCell::new(),
+            fence_turn: tokio::sync::Mutex::default(),
         })
     }
 

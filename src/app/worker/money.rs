@@ -10,12 +10,12 @@ use crate::domain::time::Monotonic;
 use crate::domain::verdict::{Doubt, Finding, NotExecuted, Verdict};
 use crate::lifecycle::admission::PARK_DELAY;
 use crate::lifecycle::{
-    Answer, Answered, Arrival, Call, Context, Deferral, Delivered, Event, Lane, Transition,
+    Answer, Answered, Arrival, Call, Context, Deferral, Delivered, Event, Lane, Memory, Transition,
     Unresolved, Vacate, step,
 };
 use crate::pacing::{Admission, PacedCall, Signal};
 use crate::ports::broker::Delivery;
-use crate::ports::ledger::Versioned;
+use crate::ports::ledger::{Removed, Versioned};
 
 use super::Worker;
 use super::case::{Case, Grip, Halt, Token};
@@ -67,7 +67,11 @@ impl Worker {
         loop {
             match self.turn(&mut case).await? {
                 Turn::Done => return Ok(()),
-                Turn::StartOver => case.arrival = Arrival::Again,
+                Turn::StartOver => {
+                    case.arrival = Arrival::Again;
+                    // It queues again before it claims again: a job that waits holds no lease.
+                    case.permit = None;
+                }
             }
         }
     }
@@ -94,10 +98,16 @@ impl Worker {
                         .await?
                     {
                         // Rule 5: the memory may have been lost between the look and the write.
-                        Write::Stored(_) if self.context().memory != context.memory => {
+                        Write::Stored(_)
+                            if context.memory == Memory::Sound
+                                && self.context().memory == Memory::Doubtful =>
+                        {
                             return Ok(Turn::StartOver);
                         }
                         Write::Stored(stored) => return self.hold(case, stored, grip, call).await,
+                        // Rule 5: what was there a moment ago may have been sent, although nothing
+                        // tells of it any more.
+                        Write::Other(None) if state.is_some() => return Ok(Turn::StartOver),
                         Write::Other(other) => state = other,
                     }
                 }
@@ -107,8 +117,12 @@ impl Worker {
                     state = self.read(case.delivery, &case.key).await?
                 }
                 Transition::Settle(outcome) => {
+                    let was_there = state.is_some();
                     if let Some(turn) = self.settle(case, &mut state, *outcome).await? {
                         return Ok(turn);
+                    }
+                    if was_there && state.is_none() {
+                        return Ok(Turn::StartOver);
                     }
                 }
                 Transition::Announce(outcome) => {
@@ -199,11 +213,7 @@ impl Worker {
                     }
                     Transition::Defer(deferral) => return self.defer(case, state, *deferral).await,
                     Transition::Conflict(vacate) => {
-                        if let (Vacate::RemoveEntry, Some(state)) = (vacate, &state) {
-                            self.remove(case.delivery, &case.key, state).await?;
-                        }
-                        self.announce_conflict(case).await?;
-                        return Ok(Turn::Done);
+                        return self.conflict(case, state.as_ref(), vacate).await;
                     }
                     Transition::Announce(outcome) => {
                         self.announce_settled(case, *outcome).await?;
@@ -323,6 +333,26 @@ impl Worker {
         }
     }
 
+    /// The number belongs to another job: frees it where that is ours to do, and says so.
+    async fn conflict(
+        &self,
+        case: &Case<'_>,
+        state: Option<&Versioned>,
+        vacate: Vacate,
+    ) -> Result<Turn, Halt> {
+        if let (Vacate::RemoveEntry, Some(state)) = (vacate, state)
+            && self.remove(case.delivery, &case.key, state).await? == Removed::Changed
+        {
+            // Rule 8: whoever holds this very job by now has the word.
+            let there = self.read(case.delivery, &case.key).await?;
+            if there.is_some_and(|there| there.entry.fingerprint() == case.fingerprint) {
+                return Ok(Turn::StartOver);
+            }
+        }
+        self.announce_conflict(case).await?;
+        Ok(Turn::Done)
+    }
+
     /// Rule 6: the copy is confirmed, then the entry says so, then the delivery is acknowledged.
     async fn defer(
         &self,
@@ -397,10 +427,8 @@ impl Worker {
         if case.permit.is_some() {
             return Ok(Lane::Open);
         }
-        let admission = tokio::select! {
-            admission = self.pacing.permit(&case.job.app, PacedCall::from(case.job.kind())) => admission,
-            () = self.draining.cancelled() => return Err(Halt::HandBack),
-        };
+        let call = PacedCall::from(case.job.kind());
+        let admission = self.admission(case.delivery, &case.job.app, call).await?;
         match admission {
             Admission::Open(permit) => {
                 self.metrics.paced(permit.waited());
