@@ -50,7 +50,9 @@ where
     }
 }
 
-/// Our own lines down to `level`; everybody else's down to warnings at most.
+/// Our own lines down to `level`; everybody else's down to warnings at most. The AMQP client's are
+/// left out: it reports each lost connection, and each orderly close, as an error of its own, and
+/// the broker's supervisors say once what matters.
 fn targets(level: LogLevel) -> Targets {
     let own = match level {
         LogLevel::Error => LevelFilter::ERROR,
@@ -61,6 +63,7 @@ fn targets(level: LogLevel) -> Targets {
     };
     Targets::new()
         .with_default(own.min(LevelFilter::WARN))
+        .with_target("lapin", LevelFilter::OFF)
         .with_target(env!("CARGO_CRATE_NAME"), own)
 }
 
