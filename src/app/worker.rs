@@ -6,10 +6,12 @@
 //! is decided here is only in which order things are done, and when to stop trying.
 
 mod announce;
+mod calls;
 mod case;
 mod deliver;
 mod ledger_access;
 mod money;
+mod put_down;
 mod query;
 mod rescue;
 

@@ -12,10 +12,10 @@ use crate::pacing::{Admission, PacedCall};
 use crate::ports::broker::Delivery;
 
 use super::Worker;
+use super::calls::signal_of_finding;
 use super::case::Halt;
 use super::deliver::copy_of;
 use super::ledger_access::Write;
-use super::money::signal_of_finding;
 
 impl Worker {
     pub(super) async fn work_query(
