@@ -177,12 +177,16 @@ mod tests {
             });
             assert_eq!(lines.len(), ours, "{level:?}");
             let lines = logged(LogFormat::Text, level, || {
-                tracing::error!(target: "lapin::io", "1");
-                tracing::warn!(target: "lapin::io", "2");
-                tracing::info!(target: "lapin::io", "3");
+                tracing::error!(target: "redis::io", "1");
+                tracing::warn!(target: "redis::io", "2");
+                tracing::info!(target: "redis::io", "3");
                 tracing::trace!(target: "hyper", "5");
             });
             assert_eq!(lines.len(), theirs, "{level:?}");
+            let lines = logged(LogFormat::Text, level, || {
+                tracing::error!(target: "lapin::channels", "1");
+            });
+            assert!(lines.is_empty(), "{level:?}");
         }
     }
 

@@ -117,6 +117,10 @@ fn admit_deferred(
     }
     // Rule 5: an entry that was set back to an older one may have forgotten that it was sent.
     pending.maybe_sent |= context.memory == Memory::Doubtful;
+    // A newer copy than the entry knows of: whoever published it may have written more, since lost.
+    pending.maybe_sent |= delivered
+        .ticket
+        .is_some_and(|ticket| ticket > deferred.ticket);
     if !pending.maybe_sent && is_expired(delivered, context.now) {
         return Transition::Settle(Box::new(expired(delivered, context, pending.attempts)));
     }

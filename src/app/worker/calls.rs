@@ -75,6 +75,11 @@ impl Came {
         }
     }
 
+    /// Whether the answer to the very call that moves money was a success.
+    pub(super) fn is_success(&self) -> bool {
+        matches!(self, Self::Sent(Verdict::Succeeded(_)))
+    }
+
     /// What pacing learns from an answer.
     fn signal(&self) -> Signal {
         match self {

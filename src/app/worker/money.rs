@@ -212,7 +212,10 @@ impl Worker {
                         self.contradict(case, *outcome, evidence).await?;
                         return Ok(Turn::Done);
                     }
-                    Transition::StartOver => return Ok(Turn::StartOver),
+                    Transition::StartOver => {
+                        self.note_unheard(case, &came);
+                        return Ok(Turn::StartOver);
+                    }
                     other @ (Transition::Claim { .. }
                     | Transition::Park
                     | Transition::Drop
@@ -280,6 +283,15 @@ impl Worker {
                 Ok(self.outlasts_call(grip))
             }
             Write::Other(_) => Ok(false),
+        }
+    }
+
+    /// A proven success that could not be settled: by now the number belongs to another job, which
+    /// takes a ledger that forgot. A person must look.
+    fn note_unheard(&self, case: &Case<'_>, came: &Came) {
+        if came.is_success() {
+            error!(job.id = %case.key, "money moved for a job whose number the ledger has given to another one");
+            self.metrics.contradicted();
         }
     }
 
