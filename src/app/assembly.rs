@@ -272,6 +272,16 @@ async fn broker(
     }
 }
 
+/// How far the rungs of the retry ladder grow: to the longest wait that is counted in seconds or
+/// minutes. A wait above them would take the next rung, which is an hour.
+fn ladder_top(config: &Config) -> Duration {
+    config
+        .retry
+        .delay_max
+        .max(config.retry.absence_window)
+        .max(RetryPolicy::UNSENT_MAX)
+}
+
 /// What a connection to RabbitMQ is made with; `None` for the embedded broker.
 #[must_use]
 pub fn rabbitmq_options(config: &Config) -> Option<RabbitmqOptions> {
@@ -295,7 +305,7 @@ pub fn rabbitmq_options(config: &Config) -> Option<RabbitmqOptions> {
         delivery_limit: rabbitmq.delivery_limit,
         confirm_timeout: rabbitmq.confirm_timeout,
         delay_min: config.retry.delay_min,
-        delay_max: config.retry.delay_max,
+        delay_max: ladder_top(config),
         multiplier_permille: config.retry.multiplier_permille,
         unrouted_max: rabbitmq.unrouted_max,
         connection_name: "hongbaod".to_owned(),
@@ -304,7 +314,9 @@ pub fn rabbitmq_options(config: &Config) -> Option<RabbitmqOptions> {
 
 #[cfg(test)]
 mod tests {
-    use super::{StartError, prepare};
+    use std::time::Duration;
+
+    use super::{StartError, prepare, rabbitmq_options};
     use crate::app::config::{Config, ServerUrl, Servers};
 
     #[test]
@@ -317,5 +329,17 @@ mod tests {
             panic!("it must be refused");
         };
         assert!(problems.to_string().contains("redis.urls"), "{problems}");
+    }
+
+    #[test]
+    fn no_wait_of_seconds_takes_the_rung_of_an_hour() {
+        let seconds = Duration::from_secs;
+        for (delay_max, absence_window, expected) in [(1, 2, 30), (1, 90, 90), (1020, 30, 1020)] {
+            let mut config = Config::default();
+            config.retry.delay_max = seconds(delay_max);
+            config.retry.absence_window = seconds(absence_window);
+            let options = rabbitmq_options(&config).unwrap();
+            assert_eq!(options.delay_max, seconds(expected));
+        }
     }
 }

@@ -11,6 +11,7 @@
 mod admin_server;
 mod broker_contract;
 mod cli;
+mod daemon;
 mod docs;
 mod gateway;
 mod house;
@@ -21,6 +22,8 @@ mod lifecycle_search;
 mod lifecycle_table;
 mod metrics_doc;
 mod openssl;
+mod patience;
+mod rabbitmq_server;
 mod redis_ledger;
 mod redis_server;
 mod sandbox;

@@ -38,11 +38,6 @@ impl Random for NoChance {
     }
 }
 
-/// Waits between two looks at something that no signal tells of.
-pub(crate) async fn pause(length: Duration) {
-    tokio::time::sleep(length).await;
-}
-
 /// How long `work` took by the runtime's clock.
 #[expect(
     clippy::disallowed_methods,

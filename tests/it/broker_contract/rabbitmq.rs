@@ -21,8 +21,9 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ConnectionProperties, Consumer};
 use secrecy::SecretString;
 
-use super::clock::{NoChance, RuntimeClock, pause};
+use super::clock::{NoChance, RuntimeClock};
 use super::world::{DELAY_MIN, Letter, Letters, PREFETCH, World, eventually};
+use crate::patience::pause;
 use crate::servers::{amqp_url, unique_prefix};
 
 /// Options for `url`, with a ladder short enough to wait for.

@@ -10,16 +10,13 @@ use hongbaod::domain::job::Kind;
 use hongbaod::ports::broker::{Broker, Delivery, EventMessage, JobCopy};
 use tokio::time::timeout;
 
-use super::clock;
+pub(super) use crate::patience::{PATIENCE, eventually};
 
 /// Unacknowledged deliveries of a replica and kind at a time.
 pub(super) const PREFETCH: u16 = 4;
 
 /// The shortest rung of the ladder in these tests.
 pub(super) const DELAY_MIN: Duration = Duration::from_millis(100);
-
-/// Longer than anything that is waited for.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long something that must not come is waited for.
 pub(super) const QUIET: Duration = Duration::from_millis(300);
@@ -84,18 +81,6 @@ pub(super) async fn arrival(broker: &dyn Broker, kind: Kind) -> Delivery {
 pub(super) async fn nothing_arrives(broker: &dyn Broker, kind: Kind) {
     let arrived = timeout(QUIET, broker.next(kind)).await;
     assert!(arrived.is_err(), "{arrived:?}");
-}
-
-/// Waits until `holds` says yes.
-pub(super) async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let wait = async {
-        while !holds().await {
-            clock::pause(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(PATIENCE, wait)
-        .await
-        .unwrap_or_else(|_| panic!("{what} within {PATIENCE:?}"));
 }
 
 pub(super) fn body(delivery: &Delivery) -> &str {

@@ -1,0 +1,102 @@
+//! A RabbitMQ of one test's own, to be killed, frozen, starved and started again.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::SystemTime;
+
+use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::patience::eventually;
+
+/// Nodes that start together on two cores are slow enough to fail other tests.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+/// A RabbitMQ that a test may break; it ends with this value.
+pub(crate) struct RabbitmqServer {
+    directory: TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Drop for RabbitmqServer {
+    fn drop(&mut self) {
+        // A node that the test left frozen or dead cannot fail the test any more.
+        let stopped = servers(self.directory.path(), &["stop"]);
+        drop(stopped);
+    }
+}
+
+/// Runs `tests/servers COMMAND DIRECTORY ARGS…` and returns what it printed.
+fn servers(directory: &Path, words: &[&str]) -> Result<String, String> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers");
+    let output = Command::new(script)
+        .arg(words[0])
+        .arg(directory)
+        .args(&words[1..])
+        .output()
+        .map_err(|error| error.to_string())?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+impl RabbitmqServer {
+    /// Starts a node with nothing in it.
+    pub(crate) async fn start() -> Self {
+        let turn = ONE_AT_A_TIME.lock().await;
+        let node = Self {
+            directory: TempDir::new().unwrap(),
+            _turn: turn,
+        };
+        node.run(&["start"]).await;
+        node
+    }
+
+    /// Runs a command of `tests/servers` on this node, such as `kill9-rabbitmq`, and returns what
+    /// it printed.
+    pub(crate) async fn run(&self, words: &'static [&'static str]) -> String {
+        let directory = self.directory.path().to_owned();
+        tokio::task::spawn_blocking(move || servers(&directory, words))
+            .await
+            .unwrap()
+            .unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// The node's URL.
+    pub(crate) async fn url(&self) -> String {
+        let variables = self.run(&["env"]).await;
+        let url = variables
+            .split('\'')
+            .find(|word| word.starts_with("amqp://"));
+        url.expect("the address among the variables").to_owned()
+    }
+
+    /// Waits until the broker has written the young queues' votes to disk.
+    ///
+    /// RabbitMQ 3.10 saves them about 5 s after the election; a node killed earlier comes back with
+    /// queues that never elect a leader, which is no fault of ours.
+    pub(crate) async fn votes_written(&self) {
+        let votes: PathBuf = self
+            .directory
+            .path()
+            .join("rabbitmq/mnesia/hongbaod@localhost/quorum/hongbaod@localhost/meta.dets");
+        let declared_at = self.mark();
+        eventually("the votes are written", async || {
+            written_at(&votes).is_none_or(|written_at| written_at > declared_at)
+        })
+        .await;
+    }
+
+    /// This instant by the file system's clock.
+    fn mark(&self) -> SystemTime {
+        let mark = self.directory.path().join("mark");
+        std::fs::write(&mark, "").unwrap();
+        written_at(&mark).unwrap()
+    }
+}
+
+fn written_at(path: &Path) -> Option<SystemTime> {
+    path.metadata().ok()?.modified().ok()
+}
