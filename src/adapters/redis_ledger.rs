@@ -297,6 +297,7 @@ impl Ledger for RedisLedger {
             return Ok(true);
         }
         let link = self.supervisor.link()?;
+        let _turn = link.fence_turn.lock().await;
         let opening = link
             .fence
             .get_or_try_init(|| self.supervisor.open_fence(&link));

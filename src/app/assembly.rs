@@ -74,6 +74,7 @@ pub struct Parts {
 ///
 /// [`StartError::Config`].
 pub fn prepare(config: &Config) -> Result<Parts, StartError> {
+    refuse_a_mixed_pair(config)?;
     let mut options = alipay_setup::options(config).map_err(StartError::Config)?;
     let apps: Vec<AppName> = options.apps.iter().map(|app| app.name.clone()).collect();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -88,6 +89,21 @@ pub fn prepare(config: &Config) -> Result<Parts, StartError> {
         pacing,
         gateway: Arc::new(gateway),
     })
+}
+
+/// A ledger that forgets at every restart must not stand behind a broker that does not.
+fn refuse_a_mixed_pair(config: &Config) -> Result<(), StartError> {
+    let servers = (&config.rabbitmq.servers, &config.redis.servers);
+    if !matches!(servers, (Servers::Urls(_), Servers::Embedded)) {
+        return Ok(());
+    }
+    let problem = config.problem(
+        "redis.urls",
+        "is \"memory:\", which forgets at every restart what RabbitMQ will deliver again"
+            .to_owned(),
+        "name a real Redis, or set rabbitmq.urls to \"memory:\" as well".to_owned(),
+    );
+    Err(StartError::Config(Problems::new(vec![problem])))
 }
 
 /// Connects to the servers and makes the worker.
@@ -300,8 +316,8 @@ pub fn rabbitmq_options(config: &Config) -> Option<RabbitmqOptions> {
 mod tests {
     use std::time::Duration;
 
-    use super::rabbitmq_options;
-    use crate::app::config::Config;
+    use super::{StartError, prepare, rabbitmq_options};
+    use crate::app::config::{Config, ServerUrl, Servers};
 
     #[test]
     fn no_wait_of_seconds_takes_the_rung_of_an_hour() {
@@ -313,5 +329,17 @@ mod tests {
             let options = rabbitmq_options(&config).unwrap();
             assert_eq!(options.delay_max, seconds(expected));
         }
+    }
+
+    #[test]
+    fn a_forgetful_ledger_behind_a_real_broker_is_refused() {
+        let mut config = Config::default();
+        config.rabbitmq.servers =
+            Servers::Urls(vec![ServerUrl::new("amqp://127.0.0.1".to_owned())]);
+        config.redis.servers = Servers::Embedded;
+        let Err(StartError::Config(problems)) = prepare(&config) else {
+            panic!("it must be refused");
+        };
+        assert!(problems.to_string().contains("redis.urls"), "{problems}");
     }
 }

@@ -114,15 +114,3 @@ pub fn mistakes(problems: &Problems) -> Vec<Row> {
     };
     problems.as_slice().iter().map(row).collect()
 }
-
-/// An error and all its causes on one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}

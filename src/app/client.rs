@@ -2,6 +2,9 @@
 
 use std::error::Error;
 
+use lapin::ErrorKind;
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+
 use crate::adapters::rabbitmq::client::EventStream;
 use crate::adapters::rabbitmq::{ConnectError, RabbitmqOptions, TopologyError};
 use crate::adapters::redis_ledger;
@@ -63,11 +66,20 @@ impl ClientError {
 
 impl From<ConnectError> for ClientError {
     fn from(error: ConnectError) -> Self {
-        if let ConnectError::Topology(TopologyError::Declare { name, .. }) = error {
-            return Self::NotDeclared { name };
+        if let ConnectError::Topology(TopologyError::Declare { name, source, .. }) = &error
+            && is_not_found(source)
+        {
+            return Self::NotDeclared { name: name.clone() };
         }
         Self::Connect(error)
     }
+}
+
+fn is_not_found(error: &lapin::Error) -> bool {
+    let ErrorKind::ProtocolError(error) = error.kind() else {
+        return false;
+    };
+    *error.kind() == AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND)
 }
 
 /// Subscribes to the outcome events whose routing key matches `pattern`: `#` for all,

@@ -14,6 +14,10 @@ use crate::domain::time::UnixMillis;
 /// The longest body that is read, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
+/// The most unknown fields that are named, and the most labels that are looked at; a body holds
+/// thousands, which all would be logged and announced.
+const NAMED_MAX: usize = 16;
+
 /// A body that is no valid job.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BadBody {
@@ -135,17 +139,24 @@ pub fn rfc3339(instant: UnixMillis) -> String {
 
 fn draft(fields: Vec<(Cow<'_, str>, Value<'_>)>, errors: &mut Vec<FieldError>) -> JobDraft {
     let mut draft = JobDraft::default();
-    let mut seen: Vec<Field> = Vec::with_capacity(fields.len());
+    let mut seen: Vec<Field> = Vec::with_capacity(Field::ALL.len());
+    let mut unknown = 0;
     for (name, value) in fields {
         let Some(field) = Field::parse(&name) else {
-            errors.push(FieldError::new(
-                printable(&name),
-                "is not a field of a job; free data goes under labels",
-            ));
+            unknown += 1;
+            if unknown <= NAMED_MAX {
+                errors.push(FieldError::new(
+                    printable(&name),
+                    "is not a field of a job; free data goes under labels",
+                ));
+            }
             continue;
         };
         if seen.contains(&field) {
-            errors.push(FieldError::new(field.as_str(), "is given twice"));
+            let twice = FieldError::new(field.as_str(), "is given twice");
+            if !errors.contains(&twice) {
+                errors.push(twice);
+            }
             continue;
         }
         seen.push(field);
@@ -182,7 +193,8 @@ fn read_labels(
     draft: &mut JobDraft,
     errors: &mut Vec<FieldError>,
 ) {
-    for (key, value) in pairs {
+    // More than are allowed are a mistake of their own.
+    for (key, value) in pairs.into_iter().take(NAMED_MAX) {
         let name = || format!("labels.{}", printable(&key));
         if draft.labels.iter().any(|(known, _)| *known == key) {
             errors.push(FieldError::new(name(), "is given twice"));

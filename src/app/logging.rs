@@ -50,7 +50,9 @@ where
     }
 }
 
-/// Our own lines down to `level`; everybody else's down to warnings at most.
+/// Our own lines down to `level`; everybody else's down to warnings at most. The AMQP client's are
+/// left out: it reports each lost connection, and each orderly close, as an error of its own, and
+/// the broker's supervisors say once what matters.
 fn targets(level: LogLevel) -> Targets {
     let own = match level {
         LogLevel::Error => LevelFilter::ERROR,
@@ -61,6 +63,7 @@ fn targets(level: LogLevel) -> Targets {
     };
     Targets::new()
         .with_default(own.min(LevelFilter::WARN))
+        .with_target("lapin", LevelFilter::OFF)
         .with_target(env!("CARGO_CRATE_NAME"), own)
 }
 
@@ -174,12 +177,16 @@ mod tests {
             });
             assert_eq!(lines.len(), ours, "{level:?}");
             let lines = logged(LogFormat::Text, level, || {
-                tracing::error!(target: "lapin::io", "1");
-                tracing::warn!(target: "lapin::io", "2");
-                tracing::info!(target: "lapin::io", "3");
+                tracing::error!(target: "redis::io", "1");
+                tracing::warn!(target: "redis::io", "2");
+                tracing::info!(target: "redis::io", "3");
                 tracing::trace!(target: "hyper", "5");
             });
             assert_eq!(lines.len(), theirs, "{level:?}");
+            let lines = logged(LogFormat::Text, level, || {
+                tracing::error!(target: "lapin::channels", "1");
+            });
+            assert!(lines.is_empty(), "{level:?}");
         }
     }
 

@@ -6,6 +6,8 @@ use crate::app::client::ClientError;
 use crate::app::config::Problems;
 use crate::cli::exit_code::ExitCode;
 
+pub(crate) use crate::app::causes::with_causes;
+
 /// Why a command ended early.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -77,16 +79,4 @@ impl From<&ClientError> for Failure {
             Self::failed(message)
         }
     }
-}
-
-/// An error and all its causes on one line.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::domain::entry::{Absence, Deferred, Entry, InFlight, Pending, Ticket};
 use crate::domain::outcome::{Outcome, Rejection, Resolution};
 use crate::domain::time::UnixMillis;
-use crate::lifecycle::answer;
+use crate::lifecycle::answer::{self, Wait};
 use crate::lifecycle::rescue::RESCUES_MAX;
 use crate::lifecycle::{
     Arrival, Call, Context, DeferReason, Deferral, Delivered, Lane, Memory, Transition, Vacate,
@@ -117,6 +117,10 @@ fn admit_deferred(
     }
     // Rule 5: an entry that was set back to an older one may have forgotten that it was sent.
     pending.maybe_sent |= context.memory == Memory::Doubtful;
+    // A newer copy than the entry knows of: whoever published it may have written more, since lost.
+    pending.maybe_sent |= delivered
+        .ticket
+        .is_some_and(|ticket| ticket > deferred.ticket);
     if !pending.maybe_sent && is_expired(delivered, context.now) {
         return Transition::Settle(Box::new(expired(delivered, context, pending.attempts)));
     }
@@ -159,17 +163,16 @@ fn claim(pending: Pending, attempt: u32, delivered: &Delivered<'_>, call: Call) 
 /// An open breaker defers and never fails; a job that was never sent keeps that knowledge.
 fn hold_back(mut pending: Pending, ticket: Ticket, context: &Context<'_>) -> Transition {
     let unresolved = answer::unresolved(&mut pending, context);
-    let delay = context
-        .policy
-        .retry
-        .delay_unsent(ticket.0, context.jitter_permille);
+    let wait = Wait::jittered(context, |jitter| {
+        context.policy.retry.delay_unsent(ticket.0, jitter)
+    });
     Transition::Defer(Box::new(Deferral {
         entry: Deferred {
             ticket,
-            due_at: context.now.plus(delay),
+            due_at: context.now.plus(wait.most),
             pending,
         },
-        delay,
+        delay: wait.least,
         reason: DeferReason::LaneClosed,
         unresolved,
     }))

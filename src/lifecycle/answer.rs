@@ -241,13 +241,18 @@ fn judge_not_found(
 fn defer(mut held: InFlight, reason: DeferReason, context: &Context<'_>) -> Transition {
     let policy = context.policy;
     let ticket = Ticket(held.attempt.saturating_add(1));
-    let delay = match reason {
-        DeferReason::NotExecuted | DeferReason::Blocked | DeferReason::LaneClosed => policy
-            .retry
-            .delay_unsent(held.attempt, context.jitter_permille),
+    let wait = match reason {
+        DeferReason::NotExecuted | DeferReason::Blocked | DeferReason::LaneClosed => {
+            let wait = |jitter| policy.retry.delay_unsent(held.attempt, jitter);
+            Wait::jittered(context, wait)
+        }
         DeferReason::NotFound | DeferReason::RefusalUnconfirmed => {
             let backoff = inconclusive(&mut held.pending, context);
-            absence::wait(held.pending.absence, context.now, policy, backoff)
+            let wait = |backoff| absence::wait(held.pending.absence, context.now, policy, backoff);
+            Wait {
+                least: wait(backoff.least),
+                most: wait(backoff.most),
+            }
         }
         DeferReason::InProgress
         | DeferReason::Unknown
@@ -258,22 +263,36 @@ fn defer(mut held: InFlight, reason: DeferReason, context: &Context<'_>) -> Tran
     Transition::Defer(Box::new(Deferral {
         entry: Deferred {
             ticket,
-            due_at: context.now.plus(delay),
+            due_at: context.now.plus(wait.most),
             pending: held.pending,
         },
-        delay,
+        delay: wait.least,
         reason,
         unresolved,
     }))
 }
 
 /// Counts one more answer without a final word, and says how long to wait after it.
-fn inconclusive(pending: &mut Pending, context: &Context<'_>) -> Duration {
+fn inconclusive(pending: &mut Pending, context: &Context<'_>) -> Wait {
     pending.inconclusive = pending.inconclusive.saturating_add(1);
-    context
-        .policy
-        .retry
-        .delay(pending.inconclusive, context.jitter_permille)
+    let number = pending.inconclusive;
+    Wait::jittered(context, |jitter| context.policy.retry.delay(number, jitter))
+}
+
+/// How long a copy waits: at least what the jitter left, and at most the whole wait, which is the
+/// rung that lets it go.
+pub(super) struct Wait {
+    pub(super) least: Duration,
+    pub(super) most: Duration,
+}
+
+impl Wait {
+    pub(super) fn jittered(context: &Context<'_>, wait: impl Fn(u16) -> Duration) -> Self {
+        Self {
+            least: wait(context.jitter_permille),
+            most: wait(0),
+        }
+    }
 }
 
 /// Rule 12: said once for a job that may have been sent and of which nobody knows the end.

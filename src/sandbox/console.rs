@@ -79,7 +79,7 @@ async fn set_faults(
     if is_foreign(&headers) {
         return refused(StatusCode::FORBIDDEN, "another site's form");
     }
-    let form = is_form(&headers);
+    let form = is_form(&headers, &body);
     let faults = if form {
         faults_of_form(&body)
     } else {
@@ -134,7 +134,7 @@ async fn open_packet(
     if is_foreign(&headers) {
         return refused(StatusCode::FORBIDDEN, "another site's form");
     }
-    let form = is_form(&headers);
+    let form = is_form(&headers, &body);
     let packet: Result<NewPacket, String> = if form {
         packet_of_form(&body)
     } else {
@@ -242,8 +242,11 @@ fn number(fen: i128) -> Value {
     i64::try_from(fen).map_or_else(|_too_large| Value::from(fen.to_string()), Value::from)
 }
 
-fn is_form(headers: &HeaderMap) -> bool {
-    header_text(headers, header::CONTENT_TYPE).starts_with("application/x-www-form-urlencoded")
+/// A JSON object is one whatever the client calls it: `curl -d` calls everything a form.
+fn is_form(headers: &HeaderMap, body: &[u8]) -> bool {
+    let called = header_text(headers, header::CONTENT_TYPE);
+    let is_object = body.trim_ascii_start().starts_with(b"{");
+    called.starts_with("application/x-www-form-urlencoded") && !is_object
 }
 
 /// Whether a browser says that the request comes from a page of another host.

@@ -74,6 +74,10 @@ impl SandboxKeys {
         for (name, key) in [(APP_PUBLIC, &app), (ALIPAY_PUBLIC, &alipay)] {
             let path = dir.join(name);
             let pem = key.public_key().to_spki_pem();
+            // A client that starts now must not find the file empty for a moment.
+            if fs::read_to_string(&path).is_ok_and(|found| found == pem) {
+                continue;
+            }
             fs::write(&path, pem).map_err(file_error(&path))?;
         }
         Ok(Self { app, alipay })

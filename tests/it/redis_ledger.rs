@@ -450,6 +450,18 @@ async fn a_write_is_replicated_when_a_replica_has_it() {
 }
 
 #[tokio::test]
+async fn many_who_wait_for_replicas_in_vain_do_not_cost_the_connection() {
+    let master = RedisServer::start(&[]);
+    let ledger = connect(&master).await;
+    let before = ledger.health();
+    let waits = (0..12).map(|_| ledger.replicated(1, Duration::from_millis(250)));
+    for waited in futures_util::future::join_all(waits).await {
+        assert!(!waited.unwrap());
+    }
+    assert_eq!(ledger.health(), before);
+}
+
+#[tokio::test]
 async fn the_server_tells_its_version_persistence_and_clock() {
     let server = RedisServer::start(&["--appendonly", "yes"]);
     let ledger = connect(&server).await;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hongbaod::domain::entry::Entry;
 use hongbaod::domain::ident::{AlipayNo, MerchantNo};
+use hongbaod::domain::job::Kind;
 use hongbaod::domain::money::Fen;
 use hongbaod::domain::verdict::{
     Blockage, Doubt, Finding, NotExecuted, Operation, OperationStatus, OperationType, Proof,
@@ -47,12 +48,16 @@ fn refused() -> Scripted {
 }
 
 fn found(status: OperationStatus) -> Scripted {
+    found_amount(status, 888)
+}
+
+fn found_amount(status: OperationStatus, fen: u64) -> Scripted {
     Scripted::Queried(Finding::Found(Box::new(Operation {
         auth_no: None,
         out_order_no: MerchantNo::new("O1").ok(),
         operation_id: AlipayNo::new("20261122000000000001").ok(),
         out_request_no: MerchantNo::new("R1").ok(),
-        amount: Fen::new(888),
+        amount: Fen::new(fen),
         status,
         operation_type: Some(OperationType::Pay),
         order_title: None,
@@ -316,22 +321,82 @@ async fn rule_13_a_job_whose_copies_are_gone_is_rescued() {
     let world = World::start(vec![unknown(), found(OperationStatus::Success)]);
     world.submit(JOB).await;
     world.until("ack", 1).await;
-    // The retry copy is lost, as when somebody purges a queue: its delivery is taken and acked.
-    let thief = world.broker.inner.join();
-    world.broker.inner.pause().await;
-    let stolen = thief
-        .next(hongbaod::domain::job::Kind::Disburse)
-        .await
-        .unwrap();
-    thief.ack(&stolen.tag).await;
-    thief.stop().await;
-    world.broker.inner.resume().await;
+    steal_copies(&world, 1).await;
     assert_eq!(world.event().await.0, "disburse.succeeded");
     world.stop().await.assert_order(&[
         "replace by Deferred{2}",
         "rescue with ticket Some(3)",
         "query",
     ]);
+}
+
+/// Takes the retry copies of so many jobs away, as somebody does who purges a queue.
+async fn steal_copies(world: &World, copies: usize) {
+    let thief = world.broker.inner.join();
+    world.broker.inner.pause().await;
+    for _ in 0..copies {
+        let stolen = thief.next(Kind::Disburse).await.unwrap();
+        thief.ack(&stolen.tag).await;
+    }
+    thief.stop().await;
+    world.broker.inner.resume().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_13_a_value_that_cannot_be_read_hides_no_other_job_from_the_rescue() {
+    let world = World::start(vec![unknown(), unknown(), found(OperationStatus::Success)]);
+    // Its place in the index is the first.
+    world.submit(&JOB.replace("R1", "R0")).await;
+    world.until("ack", 1).await;
+    world.submit(JOB).await;
+    world.until("ack", 2).await;
+    *world.ledger.unreadable.lock().unwrap() = Some(world::key("R0"));
+    steal_copies(&world, 2).await;
+    assert_eq!(world.event().await.0, "disburse.succeeded");
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_05_an_entry_that_vanishes_under_a_first_delivery_leaves_it_in_doubt() {
+    let world = World::start(vec![Scripted::Panic, found(OperationStatus::Success)]);
+    world.submit(JOB).await;
+    world.until("hand back", 1).await;
+    steal_copies(&world, 1).await;
+    // The lease is over; the producer submits once more, and the ledger forgets under the claim.
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    world.ledger.vanishings.lose(1);
+    world.submit(JOB).await;
+    assert_eq!(world.event().await.0, "disburse.succeeded");
+    let journal = world.stop().await;
+    assert_eq!((journal.count("send"), journal.count("query")), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_is_not_announced_when_the_job_has_another_holder_by_then() {
+    let world = World::start(vec![
+        Scripted::Sent(Verdict::AlreadyUsed),
+        found_amount(OperationStatus::Success, 999),
+        found(OperationStatus::Success),
+    ]);
+    world.ledger.takeovers.lose(1);
+    world.submit(JOB).await;
+    assert_eq!(world.event().await.0, "disburse.succeeded");
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_that_was_lost_while_it_waited_for_its_permit_is_let_go() {
+    let hour = Duration::from_secs(3600);
+    let slow = Scripted::Late(hour, Box::new(success()));
+    let world = World::paced(vec![slow], options(), std::num::NonZeroU32::MIN);
+    world.submit(JOB).await;
+    world.until("send", 1).await;
+    world.submit(&JOB.replace("R1", "R2")).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.broker.inner.cut();
+    world.until("hand back", 1).await;
+    assert!(world.clock_since_start() < Duration::from_secs(60));
+    world.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -343,6 +408,21 @@ async fn rule_14_while_the_ledger_is_away_no_job_is_taken_and_none_is_lost() {
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(world.journal.count("ack"), 0);
     world.ledger.up.send_replace(Connection::Up);
+    assert_eq!(world.event().await.0, "disburse.succeeded");
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_14_a_ledger_that_comes_and_goes_does_not_make_the_consumers_do_so() {
+    let world = World::start(vec![success()]);
+    for _ in 0..60 {
+        world.ledger.up.send_replace(Connection::Down);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        world.ledger.up.send_replace(Connection::Up);
+        tokio::time::sleep(Duration::from_secs(4)).await;
+    }
+    assert!(world.journal.count("pause") <= 10);
+    world.submit(JOB).await;
     assert_eq!(world.event().await.0, "disburse.succeeded");
     world.stop().await;
 }
@@ -502,6 +582,29 @@ async fn the_reply_queue_gets_a_copy_and_a_missing_one_stops_nothing() {
     }
     assert_eq!(replies.next().await.correlation_id.as_deref(), Some("c1"));
     world.until("ack", 2).await;
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_queue_that_refuses_stops_nothing() {
+    let world = World::start(vec![success()]);
+    world.broker.refusals.lose(1_000_000);
+    let mut job = copy(JOB);
+    job.return_address.reply_to = Some("full".to_owned());
+    world.broker.inner.publish_job(&job).await.unwrap();
+    world.until("ack", 1).await;
+    world
+        .stop()
+        .await
+        .assert_order(&["event disburse.succeeded", "reply", "ack"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_panics_waits_before_it_gives_its_delivery_back() {
+    let world = World::start(vec![Scripted::Panic, found(OperationStatus::Success)]);
+    world.submit(JOB).await;
+    world.until("hand back", 1).await;
+    assert!(world.clock_since_start() >= Duration::from_secs(1));
     world.stop().await;
 }
 

@@ -70,8 +70,20 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
 
 /// An e-mail address, or a mobile number of mainland China.
 fn logon_id(word: &str) -> Option<LogonId> {
-    let mobile =
-        word.len() == 11 && word.starts_with('1') && word.bytes().all(|b| b.is_ascii_digit());
+    // A full stop after it, and the country's number before it, are no part of it.
+    let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    let national = word
+        .strip_prefix("86")
+        .map_or(word, |rest| rest.trim_start_matches('-'));
+    let is_mobile = |word: &str| {
+        word.len() == 11 && word.starts_with('1') && word.bytes().all(|b| b.is_ascii_digit())
+    };
+    let mobile = is_mobile(word) || is_mobile(national);
+    let word = if mobile && !is_mobile(word) {
+        national
+    } else {
+        word
+    };
     if mobile || word.contains('@') {
         // Longer than a logon id can be: masked to nothing but asterisks.
         LogonId::new(word).or_else(|_| LogonId::new("@")).ok()
@@ -106,6 +118,9 @@ mod tests {
             ("红包 & 打款", Some("红包 & 打款")),
             (&long, Some(cut.as_str())),
             ("13800000000的账户", Some("138****0000的账户")),
+            ("payee 13800000000.", Some("payee 138****0000")),
+            ("账户+86-13800000000", Some("账户138****0000")),
+            ("账户8613800000000", Some("账户138****0000")),
             ("账户 someone@example.com!", Some("账户 som****.com!")),
             (
                 "用户2088102146225135不存在",

@@ -35,6 +35,10 @@ pub const BURIED_BY: &str = "x-hongbao-buried-by";
 /// handling"; 3.10 writes 0 on the first delivery, 4.0 nothing.
 const DELIVERY_COUNT: &str = "x-delivery-count";
 
+/// Why the broker first dead-lettered a message: `expired`, `rejected`, `delivery_limit` or
+/// `maxlen`. Source: RabbitMQ, "Dead letter exchanges: effects on messages".
+const FIRST_DEATH: &str = "x-first-death-reason";
+
 /// Longest detail of an epitaph, in bytes: all headers must fit into one frame.
 const DETAIL_BYTES_MAX: usize = 2_000;
 
@@ -62,7 +66,7 @@ pub(crate) fn read_delivery(
             .map(Ticket),
         redelivered: delivery.redelivered
             || number(DELIVERY_COUNT).is_some_and(|count| count > 0)
-            || headers.is_some_and(|headers| headers.contains_key(REPLAYED)),
+            || headers.is_some_and(was_dead),
         return_address: ReturnAddress {
             reply_to: owned(properties.reply_to()),
             correlation_id: owned(properties.correlation_id()),
@@ -74,6 +78,15 @@ pub(crate) fn read_delivery(
             .map_or(0, |attempts| u32::try_from(attempts).unwrap_or(u32::MAX)),
         body: Bytes::from(delivery.data),
     }
+}
+
+/// Whether a message was in the dead letters before, by whichever tool it came back: ours marks it,
+/// a shovel leaves what the burying or the broker itself had written on it.
+fn was_dead(headers: &FieldTable) -> bool {
+    headers.contains_key(REPLAYED)
+        || headers.contains_key(REASON)
+        // Every retry copy has died once, of age.
+        || text(headers, FIRST_DEATH).is_some_and(|reason| reason != "expired")
 }
 
 /// The properties of a job's message. The broker's own headers (`x-death`, counts) are not carried
@@ -310,6 +323,14 @@ mod tests {
         assert!(with_header(REPLAYED, AMQPValue::Boolean(true)).redelivered);
         assert!(with_header(DELIVERY_COUNT, AMQPValue::LongLongInt(1)).redelivered);
         assert!(!with_header(DELIVERY_COUNT, AMQPValue::LongLongInt(0)).redelivered);
+    }
+
+    #[test]
+    fn rule_17_a_dead_letter_that_comes_back_by_any_tool_is_redelivered() {
+        let word = |word: &str| AMQPValue::LongString(word.into());
+        assert!(with_header(REASON, word("unreadable_entry")).redelivered);
+        assert!(with_header(FIRST_DEATH, word("delivery_limit")).redelivered);
+        assert!(!with_header(FIRST_DEATH, word("expired")).redelivered);
     }
 
     #[test]

@@ -152,8 +152,9 @@ impl Topology {
                 .with("alternate-exchange", text(unrouted.as_str())),
         ];
         let mut queues = vec![
-            QueueSpec::bound(&dead, &dead),
+            QueueSpec::bound(&dead, &dead).looked_at_for_ever(),
             QueueSpec::bound(&unrouted, &unrouted)
+                .looked_at_for_ever()
                 .with(
                     "x-max-length",
                     number(u64::from(options.unrouted_max.get())),
@@ -315,6 +316,13 @@ impl ExchangeSpec {
 }
 
 impl QueueSpec {
+    /// For a queue that people look into: whoever takes a message and puts it back counts as a
+    /// failed delivery, and from 4.0 on the twentieth throws it away. Source: RabbitMQ, "Quorum
+    /// queues: poison message handling"; before 4.0 "without limit" cannot be spelled.
+    fn looked_at_for_ever(self) -> Self {
+        self.with("x-delivery-limit", number(1_000_000))
+    }
+
     /// A durable quorum queue, bound with an empty routing key.
     fn bound(name: &ShortString, exchange: &ShortString) -> Self {
         let mut arguments = FieldTable::default();
@@ -477,6 +485,19 @@ mod tests {
             dead_lettering,
             Kind::ALL.len() + topology.ladder.rungs().len()
         );
+    }
+
+    #[test]
+    fn what_people_look_into_is_not_thrown_away_for_it() {
+        let topology = Topology::new(&RabbitmqOptions::new("hongbao")).unwrap();
+        for name in ["hongbao.dead", "hongbao.outcomes.unrouted"] {
+            let queue = topology
+                .queues
+                .iter()
+                .find(|queue| queue.name.as_str() == name);
+            let limit = queue.unwrap().arguments.inner().get("x-delivery-limit");
+            assert_eq!(limit, Some(&number(1_000_000)), "{name}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use redis::{
     ProtocolVersion, PushInfo, PushKind, RedisError, RedisResult,
 };
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::{Notify, OnceCell};
+use tokio::sync::{Mutex, Notify, OnceCell};
 
 use crate::ports::ledger::LedgerError;
 
@@ -239,6 +239,9 @@ pub(super) struct Link {
     pub(super) run_id: String,
     /// Where WAIT waits, so that it holds up nothing else; opened when first needed.
     pub(super) fence: OnceCell<MultiplexedConnection>,
+    /// Held while one waits there: WAITs on one connection are served one after the other, and
+    /// those behind would be taken for commands without an answer.
+    pub(super) fence_turn: Mutex<()>,
 }
 
 impl Link {

@@ -98,6 +98,7 @@ impl Supervisor {
             state,
             run_id: String::new(),
             fence: OnceCell::new(),
+            fence_turn: tokio::sync::Mutex::default(),
         })
     }
 
@@ -280,7 +281,7 @@ impl Supervisor {
                 self.set_memory_lost_at(born_at);
             }
             Finding::Lost(loss) => {
-                tracing::error!(reason = %loss, "the ledger may have lost its memory");
+                tracing::warn!(reason = %loss, "the ledger may have lost its memory: for a while, jobs without an entry are queried before they are sent");
                 self.health.send_modify(|health| {
                     health.memory_lost_at = Some(now);
                     health.memory_losses = health.memory_losses.saturating_add(1);

@@ -73,7 +73,7 @@ pub(super) enum Loss {
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoCanaryAtStart => "no canary at the first start",
+            Self::NoCanaryAtStart => "no canary: a first start, or a flushed server",
             Self::CanaryGone => "the canary is gone",
             Self::CanaryChanged => "another canary is there",
             Self::ServerChanged => "another run_id or master_replid",

@@ -2,7 +2,8 @@
 
 use crate::adapters::alipay::keys::{KeyError, PrivateKey, PublicKey, is_own_public_key};
 use crate::adapters::alipay::sign::{SignType, Signer, Verifier};
-use crate::app::check::{Row, State, with_causes};
+use crate::app::causes::with_causes;
+use crate::app::check::{Row, State};
 use crate::app::config::{AlipayAppConfig, Config, ConfigProblem, SignType as ConfiguredSignType};
 use secrecy::ExposeSecret;
 

@@ -2,7 +2,8 @@
 
 use crate::adapters::rabbitmq::{ObjectState, ObjectStatus, check_topology};
 use crate::adapters::redis_ledger::{Persistence, ServerFacts};
-use crate::app::check::{Rank, Row, State, with_causes};
+use crate::app::causes::with_causes;
+use crate::app::check::{Rank, Row, State};
 use crate::app::client::{ClientError, broker_options};
 use crate::app::config::{Config, ServerUrl, Servers};
 use crate::app::show::{ShowError, inspector};

@@ -205,6 +205,26 @@ fn a_readable_number_survives_other_mistakes() {
 }
 
 #[test]
+fn thousands_of_mistakes_make_no_long_text() {
+    let fields: Vec<String> = (0..3_000).map(|n| format!("\"f{n}\":1")).collect();
+    let labels: Vec<String> = (0..3_000).map(|n| format!("\"f{n}\":1")).collect();
+    let twice = ",\"remark\":\"a\"".repeat(1_000);
+    for bad in [
+        format!("{{\"kind\":\"refund\",{}}}", fields.join(",")),
+        format!(
+            "{{\"kind\":\"refund\",\"labels\":{{{}}}}}",
+            labels.join(",")
+        ),
+        format!("{{\"kind\":\"refund\"{twice}}}"),
+    ] {
+        let summary = decode(bad.as_bytes(), Some(&main_app()))
+            .unwrap_err()
+            .summary();
+        assert!(summary.len() < 3_000, "{} bytes", summary.len());
+    }
+}
+
+#[test]
 fn without_a_default_app_the_job_must_name_one() {
     let error = decode(REFUND.as_bytes(), None).unwrap_err().summary();
     assert_eq!(

@@ -94,9 +94,10 @@ impl Worker {
         }
         self.until_published(delivery, || async {
             match broker.publish_reply(&event, address).await {
-                // Nobody waits any more; everybody else has the event.
-                Err(error @ PublishError::Unroutable { .. }) => {
-                    warn!(error = %chain(&error), "the reply queue is gone");
+                // Nobody waits any more, or nobody reads: one producer's queue must not hold up
+                // the jobs of all others. Everybody else has the event.
+                Err(error @ (PublishError::Unroutable { .. } | PublishError::Refused)) => {
+                    warn!(error = %chain(&error), "the reply queue is gone or full");
                     Ok(())
                 }
                 published => published,

@@ -4,7 +4,7 @@ use crate::domain::entry::{Lease, LeaseToken};
 use crate::domain::job::{Fingerprint, JobKey, MoneyJob};
 use crate::domain::time::Monotonic;
 use crate::lifecycle::{Arrival, LeaseLife};
-use crate::pacing::Permit;
+use crate::pacing::{PacedCall, Permit};
 use crate::ports::broker::Delivery;
 use crate::ports::gateway::Prepared;
 
@@ -20,15 +20,8 @@ pub(super) struct Case<'a> {
     pub(super) received_at: Monotonic,
     pub(super) arrival: Arrival,
     pub(super) permit: Option<Permit>,
-    /// Whether the permit's first rate token is still unused.
-    pub(super) token: Token,
-}
-
-/// Whether the rate token that came with the permit was used.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Token {
-    Unused,
-    Used,
+    /// The method whose rate token came with the permit and is still unused.
+    pub(super) token: Option<PacedCall>,
 }
 
 /// Why work on a delivery stops without an acknowledgement.

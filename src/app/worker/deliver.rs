@@ -9,13 +9,21 @@ use tracing::{debug, error, info, warn};
 use crate::app::digest::digest;
 use crate::app::job_body::{self, BadBody, Readable};
 use crate::domain::draft::FieldError;
+use crate::domain::ident::AppName;
 use crate::domain::job::Job;
 use crate::domain::outcome::{Announcement, Invalid};
 use crate::domain::time::Monotonic;
+use crate::pacing::{Admission, PacedCall};
 use crate::ports::broker::{Delivery, Epitaph, JobCopy, PublishError, Settlement};
 
 use super::Worker;
 use super::case::Halt;
+
+/// How long a delivery whose work panicked waits before it is handed back.
+const PANIC_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often a delivery in the line for a permit looks whether it is still ours.
+const LINE_LOOK_PERIOD: Duration = Duration::from_secs(1);
 
 impl Worker {
     /// Works a delivery to its end: acknowledged, or left to come again.
@@ -47,6 +55,10 @@ impl Worker {
                     message.id = delivery.return_address.message_id,
                     "work on a delivery panicked; it is handed back"
                 );
+                // The same message may panic again at once, and not every broker counts that.
+                match self.wait_or_halt(&delivery, PANIC_PAUSE).await {
+                    Ok(()) | Err(Halt::HandBack | Halt::Unreadable(_)) => {}
+                }
                 self.hand_back(&delivery).await;
             }
         }
@@ -174,6 +186,24 @@ impl Worker {
         tokio::select! {
             () = self.ports.clock.sleep(length) => Ok(()),
             () = self.draining.cancelled() => Err(Halt::HandBack),
+        }
+    }
+
+    /// Waits for a permit, unless the delivery is lost to us or the worker drains: deliveries of
+    /// channels long gone must not pile up in the line.
+    pub(super) async fn admission(
+        &self,
+        delivery: &Delivery,
+        app: &AppName,
+        call: PacedCall,
+    ) -> Result<Admission, Halt> {
+        let mut permit = std::pin::pin!(self.pacing.permit(app, call));
+        loop {
+            tokio::select! {
+                biased;
+                admission = &mut permit => return Ok(admission),
+                waited = self.wait_or_halt(delivery, LINE_LOOK_PERIOD) => waited?,
+            }
         }
     }
 

@@ -70,17 +70,16 @@ impl Worker {
         }
     }
 
-    /// Removes the entry, if it is still `state`.
+    /// Removes the entry, if it is still `state`; what else is there is not ours to remove.
     pub(super) async fn remove(
         &self,
         delivery: &Delivery,
         key: &JobKey,
         state: &Versioned,
-    ) -> Result<(), Halt> {
+    ) -> Result<Removed, Halt> {
         loop {
             match self.ports.ledger.remove(key, &state.revision).await {
-                // Changed: the number has another holder now, whose entry is not ours to remove.
-                Ok(Removed::Gone | Removed::Changed) => return Ok(()),
+                Ok(removed) => return Ok(removed),
                 Err(error) => self.wait_for_ledger(delivery, error).await?,
             }
         }

@@ -3,37 +3,26 @@
 use tracing::{debug, error};
 
 use crate::app::digest::fingerprint;
-use crate::domain::entry::{Entry, InFlight, Ticket};
+use crate::domain::entry::{Entry, InFlight};
 use crate::domain::job::MoneyJob;
-use crate::domain::outcome::{Announcement, Outcome};
 use crate::domain::time::Monotonic;
-use crate::domain::verdict::{Doubt, Finding, NotExecuted, Verdict};
-use crate::lifecycle::admission::PARK_DELAY;
 use crate::lifecycle::{
-    Answer, Answered, Arrival, Call, Context, Deferral, Delivered, Event, Lane, Transition,
-    Unresolved, Vacate, step,
+    Answer, Answered, Arrival, Call, Context, Delivered, Event, Lane, Memory, Transition, step,
 };
-use crate::pacing::{Admission, PacedCall, Signal};
 use crate::ports::broker::Delivery;
 use crate::ports::ledger::Versioned;
 
 use super::Worker;
-use super::case::{Case, Grip, Halt, Token};
-use super::deliver::copy_of;
+use super::calls::Came;
+use super::case::{Case, Grip, Halt};
 use super::ledger_access::Write;
 
 /// What came of one look at a job.
-enum Turn {
+pub(super) enum Turn {
     /// Acknowledged.
     Done,
     /// Look again; the delivery now counts as redelivered.
     StartOver,
-}
-
-/// An answer that came back from Alipay.
-enum Came {
-    Sent(Verdict),
-    Queried(Finding),
 }
 
 impl Worker {
@@ -62,12 +51,16 @@ impl Worker {
                 Arrival::First
             },
             permit: None,
-            token: Token::Unused,
+            token: None,
         };
         loop {
             match self.turn(&mut case).await? {
                 Turn::Done => return Ok(()),
-                Turn::StartOver => case.arrival = Arrival::Again,
+                Turn::StartOver => {
+                    case.arrival = Arrival::Again;
+                    // It queues again before it claims again: a job that waits holds no lease.
+                    case.permit = None;
+                }
             }
         }
     }
@@ -94,10 +87,16 @@ impl Worker {
                         .await?
                     {
                         // Rule 5: the memory may have been lost between the look and the write.
-                        Write::Stored(_) if self.context().memory != context.memory => {
+                        Write::Stored(_)
+                            if context.memory == Memory::Sound
+                                && self.context().memory == Memory::Doubtful =>
+                        {
                             return Ok(Turn::StartOver);
                         }
                         Write::Stored(stored) => return self.hold(case, stored, grip, call).await,
+                        // Rule 5: what was there a moment ago may have been sent, although nothing
+                        // tells of it any more.
+                        Write::Other(None) if state.is_some() => return Ok(Turn::StartOver),
                         Write::Other(other) => state = other,
                     }
                 }
@@ -107,8 +106,12 @@ impl Worker {
                     state = self.read(case.delivery, &case.key).await?
                 }
                 Transition::Settle(outcome) => {
+                    let was_there = state.is_some();
                     if let Some(turn) = self.settle(case, &mut state, *outcome).await? {
                         return Ok(turn);
+                    }
+                    if was_there && state.is_none() {
+                        return Ok(Turn::StartOver);
                     }
                 }
                 Transition::Announce(outcome) => {
@@ -172,7 +175,7 @@ impl Worker {
         };
         let mut state = Some(stored);
         loop {
-            self.take_token(case, call).await?;
+            self.take_token(case, call).await;
             // Rule 3: right before the first byte.
             if !self.outlasts_call(&grip)
                 && !self.renew(case, &mut state, &mut held, &mut grip).await?
@@ -199,11 +202,7 @@ impl Worker {
                     }
                     Transition::Defer(deferral) => return self.defer(case, state, *deferral).await,
                     Transition::Conflict(vacate) => {
-                        if let (Vacate::RemoveEntry, Some(state)) = (vacate, &state) {
-                            self.remove(case.delivery, &case.key, state).await?;
-                        }
-                        self.announce_conflict(case).await?;
-                        return Ok(Turn::Done);
+                        return self.conflict(case, state.as_ref(), vacate).await;
                     }
                     Transition::Announce(outcome) => {
                         self.announce_settled(case, *outcome).await?;
@@ -213,7 +212,10 @@ impl Worker {
                         self.contradict(case, *outcome, evidence).await?;
                         return Ok(Turn::Done);
                     }
-                    Transition::StartOver => return Ok(Turn::StartOver),
+                    Transition::StartOver => {
+                        self.note_unheard(case, &came);
+                        return Ok(Turn::StartOver);
+                    }
                     other @ (Transition::Claim { .. }
                     | Transition::Park
                     | Transition::Drop
@@ -284,216 +286,18 @@ impl Worker {
         }
     }
 
-    /// Rule 7: ledger, then event, then ack. `None` when the ledger holds something else, which is
-    /// then in `state`.
-    async fn settle(
-        &self,
-        case: &Case<'_>,
-        state: &mut Option<Versioned>,
-        outcome: Outcome,
-    ) -> Result<Option<Turn>, Halt> {
-        match self
-            .write(
-                case.delivery,
-                &case.key,
-                state.as_ref(),
-                Entry::Settled(outcome.clone()),
-            )
-            .await?
-        {
-            Write::Stored(_) => {
-                let took = self.ports.clock.monotonic().since(case.received_at);
-                let result = outcome.resolution.as_str();
-                debug!(job.id = %case.key, job.kind = %outcome.kind, result, attempts = outcome.attempts, "settled");
-                self.metrics.settled(
-                    &case.key.app,
-                    outcome.kind,
-                    &outcome.resolution,
-                    outcome.amount,
-                );
-                let kind = outcome.kind;
-                self.announce_settled(case, outcome).await?;
-                self.metrics.announced(kind, took);
-                Ok(Some(Turn::Done))
-            }
-            Write::Other(other) => {
-                *state = other;
-                Ok(None)
-            }
+    /// A proven success that could not be settled: by now the number belongs to another job, which
+    /// takes a ledger that forgot. A person must look.
+    fn note_unheard(&self, case: &Case<'_>, came: &Came) {
+        if came.is_success() {
+            error!(job.id = %case.key, "money moved for a job whose number the ledger has given to another one");
+            self.metrics.contradicted();
         }
-    }
-
-    /// Rule 6: the copy is confirmed, then the entry says so, then the delivery is acknowledged.
-    async fn defer(
-        &self,
-        case: &Case<'_>,
-        mut state: Option<Versioned>,
-        deferral: Deferral,
-    ) -> Result<Turn, Halt> {
-        let Deferral {
-            entry,
-            delay,
-            reason,
-            unresolved,
-        } = deferral;
-        if unresolved == Unresolved::Announce {
-            self.announce_unresolved(case, entry.pending.attempts)
-                .await?;
-        }
-        let mut copy = copy_of(case.delivery);
-        copy.kind = case.job.kind();
-        copy.ticket = Some(entry.ticket);
-        let broker = &self.ports.broker;
-        self.until_published(case.delivery, || broker.publish_later(&copy, delay))
-            .await?;
-        let attempts = entry.pending.attempts;
-        loop {
-            let wanted = Entry::Deferred(entry.clone());
-            match self
-                .write(case.delivery, &case.key, state.as_ref(), wanted)
-                .await?
-            {
-                Write::Stored(_) => break,
-                // It vanished, or the write came to nothing: again.
-                Write::Other(None) => state = None,
-                Write::Other(Some(found))
-                    if state
-                        .as_ref()
-                        .is_some_and(|old| old.revision == found.revision) => {}
-                // Somebody else's by now: the copy exists, and whoever receives it finds the truth.
-                Write::Other(Some(_)) => break,
-            }
-        }
-        debug!(job.id = %case.key, reason = reason.as_str(), delay_ms = delay.as_millis(), attempts, "deferred");
-        self.metrics.deferred(case.job.kind(), reason);
-        self.acknowledge(case.delivery).await;
-        Ok(Turn::Done)
-    }
-
-    async fn announce_unresolved(&self, case: &Case<'_>, attempts: u32) -> Result<(), Halt> {
-        let job = Box::new(case.job.clone());
-        let said = Announcement::Unresolved {
-            job,
-            attempts,
-            at: self.ports.clock.now(),
-        };
-        self.announce(case.delivery, &said).await
-    }
-
-    /// Rule 2: somebody else holds the job; the delivery waits in the ladder, not here.
-    async fn park(&self, case: &Case<'_>) -> Result<Turn, Halt> {
-        let mut copy = copy_of(case.delivery);
-        copy.kind = case.job.kind();
-        copy.ticket = Some(copy.ticket.unwrap_or(Ticket(0)));
-        let broker = &self.ports.broker;
-        self.until_published(case.delivery, || broker.publish_later(&copy, PARK_DELAY))
-            .await?;
-        self.metrics.parked(case.job.kind());
-        self.acknowledge(case.delivery).await;
-        Ok(Turn::Done)
-    }
-
-    async fn lane(&self, case: &mut Case<'_>) -> Result<Lane, Halt> {
-        if case.permit.is_some() {
-            return Ok(Lane::Open);
-        }
-        let admission = tokio::select! {
-            admission = self.pacing.permit(&case.job.app, PacedCall::from(case.job.kind())) => admission,
-            () = self.draining.cancelled() => return Err(Halt::HandBack),
-        };
-        match admission {
-            Admission::Open(permit) => {
-                self.metrics.paced(permit.waited());
-                case.permit = Some(permit);
-                case.token = Token::Unused;
-                Ok(Lane::Open)
-            }
-            Admission::Closed { .. } => Ok(Lane::Closed),
-        }
-    }
-
-    /// The permit brought one rate token; each further call of the job takes another.
-    async fn take_token(&self, case: &mut Case<'_>, call: Call) -> Result<(), Halt> {
-        let kind = match call {
-            Call::Send => PacedCall::from(case.job.kind()),
-            Call::Query | Call::QueryOnce => PacedCall::Query,
-        };
-        if case.token == Token::Unused {
-            case.token = Token::Used;
-        } else if let Some(permit) = &case.permit {
-            permit.next_call(kind).await;
-        }
-        Ok(())
-    }
-
-    async fn call(&self, case: &Case<'_>, call: Call) -> Came {
-        let gateway = &self.ports.gateway;
-        let came = match call {
-            Call::Send => Came::Sent(gateway.send(&case.key.app, &case.prepared).await),
-            Call::Query | Call::QueryOnce => {
-                Came::Queried(gateway.query(&case.key.app, &case.job.query_target()).await)
-            }
-        };
-        if let Some(permit) = &case.permit {
-            permit.report(came.signal());
-        }
-        came
     }
 
     /// `step` never answers an event with this; should it, the job is looked at afresh.
     fn impossible(&self, case: &Case<'_>, transition: &Transition) -> Turn {
         error!(job.id = %case.key, ?transition, "the lifecycle gave a transition that does not belong to the event");
         Turn::StartOver
-    }
-}
-
-impl Came {
-    fn as_str(&self) -> &'static str {
-        match self {
-            Self::Sent(verdict) => verdict.as_str(),
-            Self::Queried(finding) => finding.as_str(),
-        }
-    }
-
-    /// What pacing learns from an answer.
-    fn signal(&self) -> Signal {
-        match self {
-            Self::Sent(verdict) => match verdict {
-                Verdict::Succeeded(_)
-                | Verdict::Refused(_)
-                | Verdict::RefusedUnconfirmed(_)
-                | Verdict::InProgress
-                | Verdict::AlreadyUsed => Signal::Answered,
-                Verdict::Unknown(doubt) => signal_of_doubt(doubt),
-                Verdict::NotExecuted(cause) => signal_of_not_executed(*cause),
-                Verdict::Blocked(_) => Signal::Blocked,
-            },
-            Self::Queried(finding) => signal_of_finding(finding),
-        }
-    }
-}
-
-pub(super) fn signal_of_finding(finding: &Finding) -> Signal {
-    match finding {
-        Finding::Found(_) | Finding::NotFound => Signal::Answered,
-        Finding::Unknown(doubt) => signal_of_doubt(doubt),
-        Finding::NotExecuted(cause) => signal_of_not_executed(*cause),
-        Finding::Blocked(_) => Signal::Blocked,
-    }
-}
-
-fn signal_of_doubt(doubt: &Doubt) -> Signal {
-    match doubt {
-        Doubt::Answered { .. } | Doubt::HttpStatus(_) => Signal::Overloaded,
-        Doubt::TimedOut => Signal::TimedOut,
-        Doubt::Broken => Signal::Broken,
-        Doubt::Unreadable | Doubt::Unverified | Doubt::Foreign => Signal::Answered,
-    }
-}
-
-fn signal_of_not_executed(cause: NotExecuted) -> Signal {
-    match cause {
-        NotExecuted::NotSent => Signal::NotSent,
-        NotExecuted::Limited => Signal::Limited,
     }
 }

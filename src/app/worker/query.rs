@@ -12,10 +12,10 @@ use crate::pacing::{Admission, PacedCall};
 use crate::ports::broker::Delivery;
 
 use super::Worker;
+use super::calls::signal_of_finding;
 use super::case::Halt;
 use super::deliver::copy_of;
 use super::ledger_access::Write;
-use super::money::signal_of_finding;
 
 impl Worker {
     pub(super) async fn work_query(
@@ -30,11 +30,7 @@ impl Worker {
                 .answer_query(delivery, job, QueryAnswer::Expired, received_at)
                 .await;
         }
-        let admission = tokio::select! {
-            admission = self.pacing.permit(&job.app, PacedCall::Query) => admission,
-            () = self.draining.cancelled() => return Err(Halt::HandBack),
-        };
-        let permit = match admission {
+        let permit = match self.admission(delivery, &job.app, PacedCall::Query).await? {
             Admission::Open(permit) => permit,
             Admission::Closed { retry_after } => {
                 return self

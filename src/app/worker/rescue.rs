@@ -54,7 +54,7 @@ impl Worker {
         let ledger = &self.ports.ledger;
         let mut census = Census::default();
         for key in ledger.unsettled(UnixMillis(u64::MAX), ROUND_MAX).await? {
-            self.rescue(&key, Some(&mut census)).await?;
+            passable(&key, self.rescue(&key, Some(&mut census)).await)?;
         }
         for (kind, count) in Kind::ALL.into_iter().zip(census.by_kind) {
             self.metrics.set_unsettled(kind, count);
@@ -67,7 +67,7 @@ impl Worker {
         // The index is advisory: a claim that was never deferred is found only here.
         let (keys, next) = ledger.scan(cursor).await?;
         for key in keys {
-            self.rescue(&key, None).await?;
+            passable(&key, self.rescue(&key, None).await)?;
         }
         Ok(next)
     }
@@ -151,6 +151,21 @@ impl Worker {
             .replace(key, &state.revision, &Entry::Deferred(entry))
             .await?;
         Ok(())
+    }
+}
+
+/// Lets a round go on where the trouble is one job's own: the oldest one, which is looked at first,
+/// must not keep all others from being seen.
+fn passable(key: &JobKey, rescued: Result<(), RescueError>) -> Result<(), RescueError> {
+    match rescued {
+        Err(
+            error @ (RescueError::Ledger(LedgerError::Unreadable { .. })
+            | RescueError::Publish(PublishError::Refused | PublishError::Unroutable { .. })),
+        ) => {
+            error!(job.id = %key, error = %chain(&error), "an unsettled job cannot be rescued");
+            Ok(())
+        }
+        other => other,
     }
 }
 

@@ -3,16 +3,40 @@
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
+const DISBURSE_EXAMPLE: &str = "\
+Examples:
+  hongbaod submit disburse --out-request-no R1 --out-order-no O1 --deduct-out-order-no P1 \\
+      --order-title 'Lucky money' --amount 8.88 --payee-user-id 2088102146225135 --label room=42";
+
+const REFUND_EXAMPLE: &str = "\
+Examples:
+  hongbaod submit refund --out-request-no R2 --auth-no 2026112210002001950000000001 \\
+      --amount 1.12 --remark 'not opened'";
+
+const QUERY_EXAMPLE: &str = "\
+Examples:
+  hongbaod submit query --out-order-no O1 --out-request-no R1
+  hongbaod submit query --auth-no 2026112210002001950000000001 --out-request-no R1";
+
+const PAY_EXAMPLE: &str = "\
+Examples:
+  hongbaod submit pay --out-request-no R3 --out-order-no P2 --order-title 'Lucky money' \\
+      --amount 100.00 --payer-user-id 2088101000000001";
+
 /// One job from flags.
 #[derive(Debug, Subcommand)]
 pub(super) enum JobArgs {
     /// Pay a share of a packet to one person.
+    #[command(after_help = DISBURSE_EXAMPLE)]
     Disburse(DisburseArgs),
     /// Give what is left of a packet back to its payer.
+    #[command(after_help = REFUND_EXAMPLE)]
     Refund(RefundArgs),
     /// Ask Alipay about an operation; moves nothing.
+    #[command(after_help = QUERY_EXAMPLE)]
     Query(QueryArgs),
     /// Pay a packet from an account that signed an agreement.
+    #[command(after_help = PAY_EXAMPLE)]
     Pay(PayArgs),
 }
 

@@ -4,8 +4,9 @@ use tempfile::TempDir;
 
 use crate::cli::{Ended, run};
 
-const COMMANDS: [&str; 7] = [
+const COMMANDS: [&str; 8] = [
     "run",
+    "demo",
     "sandbox",
     "check",
     "submit",
@@ -28,6 +29,11 @@ fn the_help_of_each_command_has_an_example() {
             examples.contains(&format!("hongbaod {command}")),
             "{command}"
         );
+    }
+    for job in ["disburse", "refund", "query", "pay"] {
+        let ended = hongbaod(&["submit", job, "--help"]);
+        let example = format!("Examples:\n  hongbaod submit {job} ");
+        assert!(ended.stdout.contains(&example), "{job}");
     }
     let ended = hongbaod(&["--help"]);
     assert_eq!(ended.code, Some(0));

@@ -97,6 +97,7 @@ pub(crate) struct Case {
     since_later: Duration,
     /// How much later than `NOW` it happens.
     later: Duration,
+    jitter_permille: u16,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -135,6 +136,7 @@ const CASE: Case = Case {
     },
     since_later: Duration::ZERO,
     later: Duration::ZERO,
+    jitter_permille: 0,
 };
 
 /// A producer's own message, seen for the first time.
@@ -216,6 +218,13 @@ impl Case {
         Self { later, ..self }
     }
 
+    pub(crate) const fn jitter(self, jitter_permille: u16) -> Self {
+        Self {
+            jitter_permille,
+            ..self
+        }
+    }
+
     /// A first "not found" that came so much less than a window ago.
     pub(crate) const fn earlier(self, late: Duration) -> Self {
         let since_later = late;
@@ -253,7 +262,7 @@ impl Case {
         let policy = policy();
         let context = Context {
             now: NOW.plus(self.later),
-            jitter_permille: 0,
+            jitter_permille: self.jitter_permille,
             memory: self.memory,
             policy: &policy,
         };

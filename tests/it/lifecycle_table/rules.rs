@@ -9,7 +9,7 @@ use hongbaod::domain::verdict::OperationStatus;
 use hongbaod::lifecycle::{Call, Lane, Transition};
 
 use crate::lifecycle_table::cases::{
-    Held, NOW, State, WINDOW, Word, answered, delivered, job, learnt, overdue,
+    Case, Held, NOW, State, WINDOW, Word, answered, delivered, job, learnt, overdue,
 };
 
 const SENT: Held = Held {
@@ -272,9 +272,29 @@ fn rule_13_an_overdue_job_gets_the_next_ticket_and_after_three_goes_to_operators
         (2, 40, "rescue 4!"),
         (3, 80, "bury 4!"),
     ] {
-        let rescued = |case: crate::lifecycle_table::cases::Case| case.on_rescued(rescues);
+        let rescued = |case: Case| case.on_rescued(rescues);
         assert_eq!(rescued(minutes(due - 1)), "NotDue", "{rescues}");
         assert_eq!(rescued(minutes(due)), told, "{rescues}");
+    }
+}
+
+#[test]
+fn rule_13_a_copy_is_due_when_its_rung_lets_it_go_whatever_the_jitter_took_off() {
+    let sent = |case: Case| case.holding(SENT).own();
+    for case in [
+        sent(answered(Call::Query, Word::QueryUnknown)),
+        sent(answered(Call::Query, Word::NotFound)),
+        sent(answered(Call::Send, Word::NotExecuted)),
+        delivered().lane(Lane::Closed),
+    ] {
+        let due = |jitter| match case.jitter(jitter).told(State::Absent) {
+            Transition::Defer(deferral) => (deferral.entry.due_at, deferral.delay),
+            other => panic!("{case:?}: {other:?}"),
+        };
+        let ((whole_due, whole), (early_due, early)) = (due(0), due(1000));
+        assert_eq!(whole_due, NOW.plus(whole), "{case:?}");
+        assert!(early <= whole, "{case:?}");
+        assert_eq!(early_due, whole_due, "{case:?}");
     }
 }
 

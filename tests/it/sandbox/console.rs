@@ -88,6 +88,14 @@ async fn fault_knobs_are_set_whole_or_not_at_all() {
     assert_eq!(status, 400);
     assert!(answer["error"].as_str().unwrap().contains("1001"));
     assert_eq!(put(r#"{"limitd_permille":1}"#).await.0, 400);
+    // As `curl -d` sends it.
+    let called_a_form = lab.http.put(&url).body(r#"{"limited_permille":1000}"#);
+    let called_a_form = called_a_form.header("content-type", "application/x-www-form-urlencoded");
+    let (status, knobs) = send(&lab, called_a_form).await;
+    assert_eq!(
+        (status, knobs["limited_permille"].as_u64()),
+        (200, Some(1000))
+    );
     let knobs = lab.get_json("/_sandbox/faults").await;
     assert_eq!(knobs["limited_permille"], 1000);
     let limited = lab.call(DISBURSE, &disburse("1", "1.00")).await;

@@ -11,7 +11,7 @@ use hongbaod::adapters::memory_broker::{Mailbox, MemoryBroker};
 use hongbaod::adapters::memory_ledger::MemoryLedger;
 use hongbaod::app::metrics::Metrics;
 use hongbaod::app::worker::{Ports, Worker, WorkerOptions};
-use hongbaod::domain::entry::{Entry, RequestDigest, ReturnAddress};
+use hongbaod::domain::entry::{Entry, LeaseToken, RequestDigest, ReturnAddress};
 use hongbaod::domain::ident::AppName;
 use hongbaod::domain::job::{JobKey, Kind, MoneyJob, QueryTarget};
 use hongbaod::domain::time::{Monotonic, UnixMillis};
@@ -128,6 +128,12 @@ pub(crate) struct JournalLedger {
     pub(crate) replaces: LostReplies,
     pub(crate) up: watch::Sender<Connection>,
     pub(crate) replicas: Mutex<VecDeque<bool>>,
+    /// Under the next so many replacements the entry is gone, unnoticed as yet.
+    pub(crate) vanishings: LostReplies,
+    /// Before the next so many removals somebody else takes the entry over.
+    pub(crate) takeovers: LostReplies,
+    /// A job whose value cannot be read any more.
+    pub(crate) unreadable: Mutex<Option<JobKey>>,
 }
 
 fn state_of(entry: &Entry) -> String {
@@ -148,6 +154,20 @@ impl JournalLedger {
             Connection::Up => Ok(()),
             Connection::Down => Err(lost()),
         }
+    }
+    async fn take_away(&self, key: &JobKey) {
+        if let Some(there) = self.inner.read(key).await.unwrap() {
+            self.inner.remove(key, &there.revision).await.unwrap();
+        }
+    }
+    async fn take_over(&self, key: &JobKey) {
+        let there = self.inner.read(key).await.unwrap().unwrap();
+        let mut entry = there.entry;
+        if let Entry::InFlight(in_flight) = &mut entry {
+            in_flight.lease.token = LeaseToken(7);
+        }
+        let written = self.inner.replace(key, &there.revision, &entry).await;
+        assert!(matches!(written, Ok(Written::Stored(_))));
     }
     pub(crate) async fn entry(&self, number: &str) -> Option<Entry> {
         self.inner
@@ -173,6 +193,12 @@ impl Ledger for JournalLedger {
     async fn read(&self, key: &JobKey) -> Result<Option<Versioned>, LedgerError> {
         self.check()?;
         self.journal.note("read");
+        if self.unreadable.lock().unwrap().as_ref() == Some(key) {
+            return Err(LedgerError::Unreadable {
+                key: key.clone(),
+                reason: "it is of another version".to_owned(),
+            });
+        }
         self.inner.read(key).await
     }
     async fn replace(
@@ -183,6 +209,9 @@ impl Ledger for JournalLedger {
     ) -> Result<Written, LedgerError> {
         self.check()?;
         self.journal.note(format!("replace by {}", state_of(new)));
+        if self.vanishings.is_lost() {
+            self.take_away(key).await;
+        }
         let written = self.inner.replace(key, old, new).await?;
         if self.replaces.is_lost() {
             Err(lost())
@@ -193,6 +222,9 @@ impl Ledger for JournalLedger {
     async fn remove(&self, key: &JobKey, old: &Revision) -> Result<Removed, LedgerError> {
         self.check()?;
         self.journal.note("remove");
+        if self.takeovers.is_lost() {
+            self.take_over(key).await;
+        }
         self.inner.remove(key, old).await
     }
     async fn replicated(&self, _: u32, _: Duration) -> Result<bool, LedgerError> {
@@ -235,6 +267,8 @@ pub(crate) struct JournalBroker {
     journal: Journal,
     pub(crate) events: LostReplies,
     pub(crate) copies: LostReplies,
+    /// The next so many replies are refused, as by a queue that is full.
+    pub(crate) refusals: LostReplies,
 }
 
 fn unconfirmed() -> PublishError {
@@ -291,6 +325,9 @@ impl Broker for JournalBroker {
         address: &ReturnAddress,
     ) -> Result<(), PublishError> {
         self.journal.note("reply");
+        if self.refusals.is_lost() {
+            return Err(PublishError::Refused);
+        }
         self.inner.publish_reply(event, address).await
     }
     async fn bury(&self, copy: &JobCopy, epitaph: &Epitaph) -> Result<(), PublishError> {
@@ -435,6 +472,15 @@ impl World {
     }
 
     pub(crate) fn with(script: Vec<Scripted>, options: WorkerOptions) -> Self {
+        Self::paced(script, options, std::num::NonZeroU32::new(1000).unwrap())
+    }
+
+    /// With so many calls at a time.
+    pub(crate) fn paced(
+        script: Vec<Scripted>,
+        options: WorkerOptions,
+        concurrency: std::num::NonZeroU32,
+    ) -> Self {
         let journal = Journal::default();
         let clock = Arc::new(VirtualClock::new());
         let dyn_clock: Arc<dyn Clock> = Arc::<VirtualClock>::clone(&clock);
@@ -445,6 +491,9 @@ impl World {
             replaces: LostReplies::default(),
             up: watch::Sender::new(Connection::Up),
             replicas: Mutex::default(),
+            vanishings: LostReplies::default(),
+            takeovers: LostReplies::default(),
+            unreadable: Mutex::default(),
         });
         let inner = Arc::new(MemoryBroker::new(Arc::clone(&dyn_clock), 16));
         let events = inner.subscribe();
@@ -453,6 +502,7 @@ impl World {
             journal: journal.clone(),
             events: LostReplies::default(),
             copies: LostReplies::default(),
+            refusals: LostReplies::default(),
         });
         let gateway = Arc::new(ScriptedGateway {
             journal: journal.clone(),
@@ -462,8 +512,8 @@ impl World {
         let many = std::num::NonZeroU32::new(1000).unwrap();
         let pacing = PacingOptions {
             requests_per_second: many,
-            concurrency_min: many,
-            concurrency_max: many,
+            concurrency_min: concurrency,
+            concurrency_max: concurrency,
         };
         let ports = Ports {
             ledger: Arc::<JournalLedger>::clone(&ledger),

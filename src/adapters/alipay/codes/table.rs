@@ -79,9 +79,9 @@ code_table! {
         "isv.decryption-error-not-valid-encrypt-key" send Blocked query Blocked, "the AES key is not valid";
         "isv.decryption-error-unknown" send Blocked query Blocked, "the content cannot be decrypted";
         "isv.not-support-app-auth" send Blocked query Blocked, "the interface knows no app_auth_token";
-        "isv.suspected-attack" send Blocked query Blocked, "a value holds words that the gateway takes for an attack";
+        "isv.suspected-attack" send Final query Unknown, "one job's own value holds words that the gateway takes for an attack";
         "isv.forbidden-api" send Blocked query Blocked, "the interface is not allowed for this app";
-        "isv.illegal-json" send Blocked query Blocked, "biz_content is not JSON";
+        "isv.illegal-json" send Final query Unknown, "one job's own biz_content is not JSON";
         "isv.not-online-app" send Blocked query Blocked, "the app is not online";
         "isv.app-cert-expired" send Blocked query Blocked, "the app's certificate has run out";
         "isv.app-cert-not-exist" send Blocked query Blocked, "the app's certificate is not known";

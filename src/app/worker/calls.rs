@@ -1,0 +1,124 @@
+//! Permits, and the calls to Alipay that they allow.
+
+use crate::domain::verdict::{Doubt, Finding, NotExecuted, Verdict};
+use crate::lifecycle::{Arrival, Call, Lane, Memory};
+use crate::pacing::{Admission, PacedCall, Signal};
+
+use super::Worker;
+use super::case::{Case, Halt};
+
+/// An answer that came back from Alipay.
+pub(super) enum Came {
+    Sent(Verdict),
+    Queried(Finding),
+}
+
+impl Worker {
+    /// Whether calls may be made: holds a permit afterwards, unless the lane is closed.
+    pub(super) async fn lane(&self, case: &mut Case<'_>) -> Result<Lane, Halt> {
+        if case.permit.is_some() {
+            return Ok(Lane::Open);
+        }
+        // What has been seen before, or may have been, is asked about before it is sent.
+        let is_new = case.arrival == Arrival::First && case.delivery.ticket.is_none();
+        let call = if is_new && self.context().memory == Memory::Sound {
+            PacedCall::from(case.job.kind())
+        } else {
+            PacedCall::Query
+        };
+        let admission = self.admission(case.delivery, &case.job.app, call).await?;
+        match admission {
+            Admission::Open(permit) => {
+                self.metrics.paced(permit.waited());
+                case.permit = Some(permit);
+                case.token = Some(call);
+                Ok(Lane::Open)
+            }
+            Admission::Closed { .. } => Ok(Lane::Closed),
+        }
+    }
+
+    /// The permit brought a rate token of one method; any other call of the job takes another.
+    pub(super) async fn take_token(&self, case: &mut Case<'_>, call: Call) {
+        let kind = match call {
+            Call::Send => PacedCall::from(case.job.kind()),
+            Call::Query | Call::QueryOnce => PacedCall::Query,
+        };
+        if case.token == Some(kind) {
+            case.token = None;
+        } else if let Some(permit) = &case.permit {
+            permit.next_call(kind).await;
+        }
+    }
+
+    pub(super) async fn call(&self, case: &Case<'_>, call: Call) -> Came {
+        let gateway = &self.ports.gateway;
+        let came = match call {
+            Call::Send => Came::Sent(gateway.send(&case.key.app, &case.prepared).await),
+            Call::Query | Call::QueryOnce => {
+                Came::Queried(gateway.query(&case.key.app, &case.job.query_target()).await)
+            }
+        };
+        if let Some(permit) = &case.permit {
+            permit.report(came.signal());
+        }
+        came
+    }
+}
+
+impl Came {
+    /// The answer's word, for logs.
+    pub(super) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Sent(verdict) => verdict.as_str(),
+            Self::Queried(finding) => finding.as_str(),
+        }
+    }
+
+    /// Whether the answer to the very call that moves money was a success.
+    pub(super) fn is_success(&self) -> bool {
+        matches!(self, Self::Sent(Verdict::Succeeded(_)))
+    }
+
+    /// What pacing learns from an answer.
+    fn signal(&self) -> Signal {
+        match self {
+            Self::Sent(verdict) => match verdict {
+                Verdict::Succeeded(_)
+                | Verdict::Refused(_)
+                | Verdict::RefusedUnconfirmed(_)
+                | Verdict::InProgress
+                | Verdict::AlreadyUsed => Signal::Answered,
+                Verdict::Unknown(doubt) => signal_of_doubt(doubt),
+                Verdict::NotExecuted(cause) => signal_of_not_executed(*cause),
+                Verdict::Blocked(_) => Signal::Blocked,
+            },
+            Self::Queried(finding) => signal_of_finding(finding),
+        }
+    }
+}
+
+pub(super) fn signal_of_finding(finding: &Finding) -> Signal {
+    match finding {
+        Finding::Found(_) | Finding::NotFound => Signal::Answered,
+        Finding::Unknown(doubt) => signal_of_doubt(doubt),
+        Finding::NotExecuted(cause) => signal_of_not_executed(*cause),
+        Finding::Blocked(_) => Signal::Blocked,
+    }
+}
+
+fn signal_of_doubt(doubt: &Doubt) -> Signal {
+    match doubt {
+        Doubt::Answered { .. } | Doubt::HttpStatus(_) => Signal::Overloaded,
+        Doubt::TimedOut => Signal::TimedOut,
+        Doubt::Broken => Signal::Broken,
+        Doubt::Unreadable | Doubt::Unverified | Doubt::Foreign => Signal::Answered,
+    }
+}
+
+fn signal_of_not_executed(cause: NotExecuted) -> Signal {
+    match cause {
+        NotExecuted::NotSent => Signal::NotSent,
+        NotExecuted::Limited => Signal::Limited,
+    }
+}

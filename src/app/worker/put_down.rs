@@ -1,0 +1,146 @@
+//! How work on a delivery ends in the ledger: settled, freed, deferred, or parked beside it.
+
+use tracing::debug;
+
+use crate::domain::entry::{Entry, Ticket};
+use crate::domain::outcome::{Announcement, Outcome};
+use crate::lifecycle::admission::PARK_DELAY;
+use crate::lifecycle::{Deferral, Unresolved, Vacate};
+use crate::ports::ledger::{Removed, Versioned};
+
+use super::Worker;
+use super::case::{Case, Halt};
+use super::deliver::copy_of;
+use super::ledger_access::Write;
+use super::money::Turn;
+
+impl Worker {
+    /// Rule 7: ledger, then event, then ack. `None` when the ledger holds something else, which is
+    /// then in `state`.
+    pub(super) async fn settle(
+        &self,
+        case: &Case<'_>,
+        state: &mut Option<Versioned>,
+        outcome: Outcome,
+    ) -> Result<Option<Turn>, Halt> {
+        match self
+            .write(
+                case.delivery,
+                &case.key,
+                state.as_ref(),
+                Entry::Settled(outcome.clone()),
+            )
+            .await?
+        {
+            Write::Stored(_) => {
+                let took = self.ports.clock.monotonic().since(case.received_at);
+                let result = outcome.resolution.as_str();
+                debug!(job.id = %case.key, job.kind = %outcome.kind, result, attempts = outcome.attempts, "settled");
+                self.metrics.settled(
+                    &case.key.app,
+                    outcome.kind,
+                    &outcome.resolution,
+                    outcome.amount,
+                );
+                let kind = outcome.kind;
+                self.announce_settled(case, outcome).await?;
+                self.metrics.announced(kind, took);
+                Ok(Some(Turn::Done))
+            }
+            Write::Other(other) => {
+                *state = other;
+                Ok(None)
+            }
+        }
+    }
+
+    /// The number belongs to another job: frees it where that is ours to do, and says so.
+    pub(super) async fn conflict(
+        &self,
+        case: &Case<'_>,
+        state: Option<&Versioned>,
+        vacate: Vacate,
+    ) -> Result<Turn, Halt> {
+        if let (Vacate::RemoveEntry, Some(state)) = (vacate, state)
+            && self.remove(case.delivery, &case.key, state).await? == Removed::Changed
+        {
+            // Rule 8: whoever holds this very job by now has the word.
+            let there = self.read(case.delivery, &case.key).await?;
+            if there.is_some_and(|there| there.entry.fingerprint() == case.fingerprint) {
+                return Ok(Turn::StartOver);
+            }
+        }
+        self.announce_conflict(case).await?;
+        Ok(Turn::Done)
+    }
+
+    /// Rule 6: the copy is confirmed, then the entry says so, then the delivery is acknowledged.
+    pub(super) async fn defer(
+        &self,
+        case: &Case<'_>,
+        mut state: Option<Versioned>,
+        deferral: Deferral,
+    ) -> Result<Turn, Halt> {
+        let Deferral {
+            entry,
+            delay,
+            reason,
+            unresolved,
+        } = deferral;
+        if unresolved == Unresolved::Announce {
+            self.announce_unresolved(case, entry.pending.attempts)
+                .await?;
+        }
+        let mut copy = copy_of(case.delivery);
+        copy.kind = case.job.kind();
+        copy.ticket = Some(entry.ticket);
+        let broker = &self.ports.broker;
+        self.until_published(case.delivery, || broker.publish_later(&copy, delay))
+            .await?;
+        let attempts = entry.pending.attempts;
+        loop {
+            let wanted = Entry::Deferred(entry.clone());
+            match self
+                .write(case.delivery, &case.key, state.as_ref(), wanted)
+                .await?
+            {
+                Write::Stored(_) => break,
+                // It vanished, or the write came to nothing: again.
+                Write::Other(None) => state = None,
+                Write::Other(Some(found))
+                    if state
+                        .as_ref()
+                        .is_some_and(|old| old.revision == found.revision) => {}
+                // Somebody else's by now: the copy exists, and whoever receives it finds the truth.
+                Write::Other(Some(_)) => break,
+            }
+        }
+        debug!(job.id = %case.key, reason = reason.as_str(), delay_ms = delay.as_millis(), attempts, "deferred");
+        self.metrics.deferred(case.job.kind(), reason);
+        self.acknowledge(case.delivery).await;
+        Ok(Turn::Done)
+    }
+
+    async fn announce_unresolved(&self, case: &Case<'_>, attempts: u32) -> Result<(), Halt> {
+        let job = Box::new(case.job.clone());
+        let said = Announcement::Unresolved {
+            job,
+            attempts,
+            at: self.ports.clock.now(),
+        };
+        self.announce(case.delivery, &said).await
+    }
+
+    /// Rule 2: somebody else holds the job; the delivery waits in the ladder, not here.
+    pub(super) async fn park(&self, case: &Case<'_>) -> Result<Turn, Halt> {
+        let mut copy = copy_of(case.delivery);
+        copy.kind = case.job.kind();
+        copy.ticket = Some(copy.ticket.unwrap_or(Ticket(0)));
+        let broker = &self.ports.broker;
+        self.until_published(case.delivery, || broker.publish_later(&copy, PARK_DELAY))
+            .await?;
+        self.metrics.parked(case.job.kind());
+        self.acknowledge(case.delivery).await;
+        Ok(Turn::Done)
+    }
+}
