@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use super::broker;
 use super::world::{World, WorldOptions};
 use crate::redis_server::RedisServer;
-use crate::servers::amqp_url;
+use crate::servers::{amqp_url, redis_url};
 
 /// Port 9 is "discard", which nobody serves here.
 const NOBODY_AMQP: &str = "amqp://guest:guest@127.0.0.1:9/%2f";
@@ -115,6 +115,7 @@ async fn a_port_in_use_is_told_with_its_key() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_away_is_named_with_its_address() {
     let mut world = world(&[]).await;
+    world.set("HONGBAOD__REDIS__URLS", &redis_url());
     world.set("HONGBAOD__RABBITMQ__URLS", NOBODY_AMQP);
     check(&world, 69, &["RabbitMQ at 127.0.0.1:9"]).await;
     world.set("HONGBAOD__RABBITMQ__URLS", "memory:");
@@ -134,6 +135,7 @@ async fn a_redis_that_may_evict_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_that_somebody_declared_otherwise_is_named_with_its_argument() {
     let mut world = world(&[]).await;
+    world.set("HONGBAOD__REDIS__URLS", &redis_url());
     world.set("HONGBAOD__RABBITMQ__URLS", &amqp_url());
     let queue = format!("{}.jobs.disburse", world.prefix);
     broker::declare_otherwise(&amqp_url(), &queue).await;
