@@ -52,6 +52,19 @@ pub fn options(config: &Config) -> Result<AlipayOptions, Problems> {
     })
 }
 
+/// Every mistake in the keys that were given; a missing one is told by whoever read the file.
+#[must_use]
+pub fn mistakes_in_keys(config: &Config) -> Vec<ConfigProblem> {
+    let mut problems = Vec::new();
+    let given = |key: &SecretString| !key.expose_secret().is_empty();
+    for (name, app) in &config.alipay.apps {
+        if given(&app.private_key) && given(&app.alipay_public_key) {
+            app_options(config, name, app, &mut problems);
+        }
+    }
+    problems
+}
+
 /// The app for jobs that name none.
 #[must_use]
 pub fn default_app(config: &Config) -> Option<AppName> {

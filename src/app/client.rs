@@ -102,6 +102,25 @@ pub fn is_unreachable(error: &(dyn Error + 'static)) -> bool {
         || matches!(redis, Some(redis_ledger::ConnectError::Unreachable { .. }))
 }
 
+/// Tells whether an error of a start is that the configuration does not fit the server: a wrong
+/// address, user or password.
+#[must_use]
+pub fn is_misconfigured(error: &(dyn Error + 'static)) -> bool {
+    use redis_ledger::ConnectError as RedisError;
+    let rabbitmq = error.downcast_ref::<ConnectError>();
+    let redis = error.downcast_ref::<RedisError>();
+    matches!(
+        rabbitmq,
+        Some(
+            ConnectError::NoAddress
+                | ConnectError::Address { .. }
+                | ConnectError::Name { .. }
+                | ConnectError::Login { .. }
+                | ConnectError::VirtualHost { .. }
+        )
+    ) || matches!(redis, Some(RedisError::Url(_) | RedisError::LogIn { .. }))
+}
+
 /// How to reach the broker, under a name that its management page shows.
 ///
 /// # Errors

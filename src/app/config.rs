@@ -83,6 +83,22 @@ impl Config {
         config.unless(problems)
     }
 
+    /// Reads as [`Config::load`] does, and looks at what could be read with `also`, so that its
+    /// mistakes are told together with all others.
+    ///
+    /// # Errors
+    ///
+    /// Returns every mistake that was found.
+    pub fn load_with(
+        path: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+        also: impl FnOnce(&Self) -> Vec<ConfigProblem>,
+    ) -> Result<Self, Problems> {
+        let (config, mut problems) = Self::examine(path, environment);
+        problems.extend(also(&config));
+        config.unless(problems)
+    }
+
     /// Reads as [`Config::load`] does, for whoever only talks to the two servers: a producer need
     /// not hold the keys of the apps that it names, so mistakes in `[alipay.apps]` are passed by.
     ///

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::app::alipay_setup;
 use crate::app::config::Config;
 use crate::cli::failure::Failure;
 
@@ -23,7 +24,13 @@ pub(crate) fn file(named: Option<&Path>) -> Option<PathBuf> {
 ///
 /// Every mistake at once, with exit code 78.
 pub(crate) fn load(named: Option<&Path>) -> Result<Config, Failure> {
-    Ok(Config::load(file(named).as_deref(), Config::environment())?)
+    let file = file(named);
+    let also = alipay_setup::mistakes_in_keys;
+    Ok(Config::load_with(
+        file.as_deref(),
+        Config::environment(),
+        also,
+    )?)
 }
 
 /// Reads the configuration for a command that needs no app's keys.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::app::admin_server::AdminServerError;
 use crate::app::assembly::StartError;
-use crate::app::client::is_unreachable;
+use crate::app::client::{is_misconfigured, is_unreachable};
 use crate::app::{daemon, logging};
 use crate::cli::configuration;
 use crate::cli::exit_code::ExitCode;
@@ -38,6 +38,9 @@ fn failure(error: &anyhow::Error) -> Failure {
         Some(StartError::Config(problems)) => Failure::from(problems.clone()),
         Some(StartError::Server { source, .. }) if is_unreachable(source.as_ref()) => {
             Failure::unreachable(message)
+        }
+        Some(StartError::Server { source, .. }) if is_misconfigured(source.as_ref()) => {
+            Failure::config(message)
         }
         Some(StartError::Server { .. }) | None => Failure::failed(message),
     }

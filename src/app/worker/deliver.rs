@@ -168,7 +168,13 @@ impl Worker {
             let Err(error) = publish().await else {
                 return Ok(());
             };
-            warn!(error = %chain(&error), "publishing is not confirmed; it is tried again");
+            match error {
+                // The broker's supervisors tell of a lost connection once; each delivery need not.
+                PublishError::Unavailable(_) => debug!(error = %chain(&error), "not confirmed"),
+                PublishError::Refused | PublishError::Unroutable { .. } => {
+                    warn!(error = %chain(&error), "publishing is refused; it is tried again");
+                }
+            }
             self.wait_or_halt(delivery, pause).await?;
             pause = (pause * 2).min(Duration::from_secs(5));
         }

@@ -51,17 +51,19 @@ async fn all_mistakes_of_a_configuration_are_told_at_once() {
     .await;
     edit(&world, "[alipay]\n", "[alipay]\ngatewey = \"x\"\n");
     edit(&world, "app_id = \"", "app_id = \"x");
+    std::fs::write(world.path("keys").join("app_private_key.pem"), "no key").unwrap();
     check(
         &world,
         78,
         &[
-            "4 mistakes",
+            "5 mistakes",
             "HONGBAOD__RETRY__DELAY_MIN",
             "retry.delay_min",
             "admin.listen",
             "alipay.gatewey",
             "hongbaod.toml:",
             "alipay.apps.main.app_id",
+            "alipay.apps.main.private_key_file",
         ],
     )
     .await;
