@@ -12,6 +12,7 @@ mod admin_server;
 mod broker_contract;
 mod cli;
 mod daemon;
+mod demo;
 mod docs;
 mod gateway;
 mod house;

@@ -132,3 +132,115 @@ impl Verdict {
 fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashMap};
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::Verdict;
+    use crate::cli::demo::tally::Told;
+    use crate::domain::money::Fen;
+    use crate::domain::time::UnixMillis;
+    use crate::sandbox::Books;
+    use crate::sandbox::bank::{BankBooks, OperationKind, OperationView, Status};
+
+    fn kept() -> Verdict {
+        let bank = BankBooks {
+            accounts: Vec::new(),
+            sum_fen: 0,
+            paid_fen: 0,
+            disbursed_fen: 888,
+            refunded_fen: 12,
+            movements: Vec::new(),
+            movements_per_number_max: 1,
+            movements_per_out_request_no_max: 1,
+            pending: 0,
+        };
+        Verdict {
+            paid_twice: 0,
+            lost: 0,
+            falsely_failed: 0,
+            falsely_succeeded: 0,
+            unequal: 0,
+            left_over: 0,
+            not_buried: 0,
+            imbalance_fen: 0,
+            told_disbursed_fen: 888,
+            told_refunded_fen: 12,
+            books: Books {
+                bank,
+                faults_injected: BTreeMap::new(),
+                calls: BTreeMap::new(),
+            },
+        }
+    }
+
+    #[test]
+    fn each_broken_promise_breaks_the_verdict() {
+        assert!(kept().is_kept());
+        let breaks: [fn(&mut Verdict); 10] = [
+            |verdict| verdict.paid_twice = 1,
+            |verdict| verdict.lost = 1,
+            |verdict| verdict.falsely_failed = 1,
+            |verdict| verdict.falsely_succeeded = 1,
+            |verdict| verdict.unequal = 1,
+            |verdict| verdict.left_over = 1,
+            |verdict| verdict.not_buried = 1,
+            |verdict| verdict.imbalance_fen = -1,
+            |verdict| verdict.told_disbursed_fen = 887,
+            |verdict| verdict.told_refunded_fen = 13,
+        ];
+        for (number, break_it) in breaks.iter().enumerate() {
+            let mut verdict = kept();
+            break_it(&mut verdict);
+            assert!(!verdict.is_kept(), "break {number}");
+        }
+    }
+
+    /// What the comparison makes of one event, where 8.88 moved for R1: falsely failed, falsely
+    /// succeeded.
+    fn held_against(id: &str, number: &str, result: &str, amount: &str) -> (u64, u64) {
+        let operation = OperationView {
+            kind: OperationKind::Disburse,
+            out_order_no: "O1".to_owned(),
+            out_request_no: "R1".to_owned(),
+            auth_no: String::new(),
+            operation_id: String::new(),
+            amount: Fen::new(888).unwrap(),
+            status: Status::Success,
+            payee_user_id: None,
+            packet: "P1".to_owned(),
+            created_at: UnixMillis(0),
+        };
+        let moved = HashMap::from([((OperationKind::Disburse, "R1"), vec![&operation])]);
+        let told = Told {
+            data: json!({"kind": "disburse", "result": result, "out_request_no": number, "amount": amount}),
+            copies: 1,
+            took: Duration::ZERO,
+        };
+        let mut verdict = kept();
+        verdict.hold_against(id, &told, &moved);
+        (verdict.falsely_failed, verdict.falsely_succeeded)
+    }
+
+    #[test]
+    fn an_event_that_the_books_gainsay_is_found() {
+        let own = "main/disburse/R1";
+        assert_eq!(held_against(own, "R1", "succeeded", "8.88"), (0, 0));
+        assert_eq!(held_against(own, "R1", "succeeded", "8.87"), (0, 1));
+        assert_eq!(
+            held_against("main/disburse/R2", "R2", "succeeded", "8.88"),
+            (0, 1)
+        );
+        assert_eq!(held_against(own, "R1", "failed", "8.88"), (1, 0));
+        assert_eq!(held_against(own, "R1", "rejected", "8.88"), (1, 0));
+        // A conflict's number belongs to the other job.
+        assert_eq!(
+            held_against("main/disburse/R1/conflict/", "R1", "rejected", "9.99"),
+            (0, 0)
+        );
+    }
+}
