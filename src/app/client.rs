@@ -2,11 +2,8 @@
 
 use std::error::Error;
 
-use lapin::ErrorKind;
-use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
-
 use crate::adapters::rabbitmq::client::EventStream;
-use crate::adapters::rabbitmq::{ConnectError, RabbitmqOptions, TopologyError};
+use crate::adapters::rabbitmq::{ConnectError, RabbitmqOptions};
 use crate::adapters::redis_ledger;
 use crate::app::assembly::rabbitmq_options;
 use crate::app::config::Config;
@@ -51,35 +48,22 @@ impl ClientError {
     #[must_use]
     pub fn is_config(&self) -> bool {
         match self {
-            Self::Embedded { .. }
-            | Self::Connect(
-                ConnectError::NoAddress
-                | ConnectError::Address { .. }
-                | ConnectError::Name { .. }
-                | ConnectError::Login { .. }
-                | ConnectError::VirtualHost { .. },
-            ) => true,
-            Self::Connect(_) | Self::NotDeclared { .. } => false,
+            Self::Embedded { .. } => true,
+            Self::Connect(error) => error.is_misconfigured(),
+            Self::NotDeclared { .. } => false,
         }
     }
 }
 
 impl From<ConnectError> for ClientError {
     fn from(error: ConnectError) -> Self {
-        if let ConnectError::Topology(TopologyError::Declare { name, source, .. }) = &error
-            && is_not_found(source)
-        {
-            return Self::NotDeclared { name: name.clone() };
+        match error.missing_object() {
+            Some(name) => Self::NotDeclared {
+                name: name.to_owned(),
+            },
+            None => Self::Connect(error),
         }
-        Self::Connect(error)
     }
-}
-
-fn is_not_found(error: &lapin::Error) -> bool {
-    let ErrorKind::ProtocolError(error) = error.kind() else {
-        return false;
-    };
-    *error.kind() == AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND)
 }
 
 /// Subscribes to the outcome events whose routing key matches `pattern`: `#` for all,
@@ -106,19 +90,10 @@ pub fn is_unreachable(error: &(dyn Error + 'static)) -> bool {
 /// address, user or password.
 #[must_use]
 pub fn is_misconfigured(error: &(dyn Error + 'static)) -> bool {
-    use redis_ledger::ConnectError as RedisError;
     let rabbitmq = error.downcast_ref::<ConnectError>();
-    let redis = error.downcast_ref::<RedisError>();
-    matches!(
-        rabbitmq,
-        Some(
-            ConnectError::NoAddress
-                | ConnectError::Address { .. }
-                | ConnectError::Name { .. }
-                | ConnectError::Login { .. }
-                | ConnectError::VirtualHost { .. }
-        )
-    ) || matches!(redis, Some(RedisError::Url(_) | RedisError::LogIn { .. }))
+    let redis = error.downcast_ref::<redis_ledger::ConnectError>();
+    rabbitmq.is_some_and(ConnectError::is_misconfigured)
+        || redis.is_some_and(redis_ledger::ConnectError::is_misconfigured)
 }
 
 /// How to reach the broker, under a name that its management page shows.

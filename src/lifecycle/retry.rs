@@ -9,8 +9,7 @@ use backoff::backoff::Backoff as _;
 const HOURLY_WAITS: u32 = 24;
 
 /// The waits grow for so many steps at most; a multiplier of 1.001 from 500 ms to 17 min takes 7,600.
-const GROWING_WAITS_MAX: u32 = 10_000;
-const GROWING_WAITS_LIMIT: usize = 10_000;
+const GROWING_WAITS_MAX: usize = 10_000;
 
 /// How waits grow. Made by [`RetryPolicy::new`], which checks the numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,8 +63,8 @@ impl RetryPolicy {
             delay_min,
             delay_max,
             multiplier_permille,
-            growing: GROWING_WAITS_MAX,
-            frequent: GROWING_WAITS_MAX,
+            growing: 0,
+            frequent: 0,
         };
         policy.growing = policy.growing_waits();
         policy.frequent = policy.frequent_waits();
@@ -103,7 +102,7 @@ impl RetryPolicy {
 
     fn growing_waits(&self) -> u32 {
         let waits = self.waits().take_while(|wait| *wait < self.delay_max);
-        u32::try_from(waits.count()).map_or(GROWING_WAITS_MAX, |waits| waits.saturating_add(1))
+        u32::try_from(waits.count()).map_or(u32::MAX, |waits| waits.saturating_add(1))
     }
 
     /// The growing waits, and as many of the greatest as fill the first hour.
@@ -144,7 +143,7 @@ impl RetryPolicy {
         let (least, greatest) = (self.delay_min, self.delay_max);
         std::iter::from_fn(move || generator.next_backoff())
             .map(move |wait| wait.clamp(least, greatest))
-            .take(GROWING_WAITS_LIMIT)
+            .take(GROWING_WAITS_MAX)
     }
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::entry::RequestDigest;
-use crate::domain::ident::AppName;
+use crate::domain::ident::{AppName, MerchantNo};
 use crate::domain::job::{MoneyJob, QueryTarget};
+use crate::domain::money::Fen;
 use crate::domain::verdict::{Finding, Verdict};
 
 /// Calls Alipay for any configured app.
@@ -55,9 +56,9 @@ impl std::fmt::Debug for BizContent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected {
     /// The operation's number.
-    pub out_request_no: crate::domain::ident::MerchantNo,
+    pub out_request_no: MerchantNo,
     /// How much.
-    pub amount: crate::domain::money::Fen,
+    pub amount: Fen,
 }
 
 /// Is told of each call when it is over, for the metrics.

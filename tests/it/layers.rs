@@ -75,7 +75,15 @@ const LAYERS: &[Layer] = &[
             &["pacing"],
             &["app"],
         ],
-        crates: Crates::AllBut(&["backoff", "clap", "comfy_table", "indicatif"]),
+        crates: Crates::AllBut(&[
+            "backoff",
+            "clap",
+            "comfy_table",
+            "indicatif",
+            "lapin",
+            "redis",
+            "reqwest",
+        ]),
     },
     Layer {
         name: "sandbox",

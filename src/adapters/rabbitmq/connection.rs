@@ -69,6 +69,34 @@ pub enum ConnectError {
     Topology(#[source] TopologyError),
 }
 
+impl ConnectError {
+    /// Whether it is the configuration that must be changed, not the broker.
+    #[must_use]
+    pub const fn is_misconfigured(&self) -> bool {
+        match self {
+            Self::NoAddress
+            | Self::Address { .. }
+            | Self::Name { .. }
+            | Self::Login { .. }
+            | Self::VirtualHost { .. } => true,
+            Self::Unreachable { .. } | Self::Topology(_) => false,
+        }
+    }
+
+    /// The name of the exchange or queue that is not there, if that is why.
+    #[must_use]
+    pub fn missing_object(&self) -> Option<&str> {
+        let Self::Topology(TopologyError::Declare { name, source, .. }) = self else {
+            return None;
+        };
+        let ErrorKind::ProtocolError(error) = source.kind() else {
+            return None;
+        };
+        let not_found = AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND);
+        (*error.kind() == not_found).then_some(name)
+    }
+}
+
 /// Nothing came within the time.
 #[derive(Debug, thiserror::Error)]
 #[error("no answer within {0:?}")]

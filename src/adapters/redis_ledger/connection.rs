@@ -85,6 +85,23 @@ pub enum ConnectError {
     OtherServer,
 }
 
+impl ConnectError {
+    /// Whether it is the configuration that must be changed, not the server.
+    #[must_use]
+    pub const fn is_misconfigured(&self) -> bool {
+        match self {
+            Self::Url(_) | Self::LogIn { .. } => true,
+            Self::Unreachable { .. }
+            | Self::Ask { .. }
+            | Self::Info { .. }
+            | Self::Version { .. }
+            | Self::Eviction { .. }
+            | Self::Replica
+            | Self::OtherServer => false,
+        }
+    }
+}
+
 /// Why a command got no answer.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub(super) enum NoAnswer {
