@@ -29,5 +29,6 @@ mod redis_ledger;
 mod redis_server;
 mod sandbox;
 mod servers;
+mod sim;
 mod tree;
 mod worker;
