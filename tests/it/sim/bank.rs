@@ -193,15 +193,6 @@ impl Bank {
         self.records.entry(request.key()).or_default().push(record);
         number
     }
-
-    /// Whether the money of this very job has moved.
-    pub(crate) fn has_paid(&self, job: &MoneyJob) -> bool {
-        let key = BankKey::of(&job.query_target());
-        let records = self.records.get(&key).map_or(&[][..], Vec::as_slice);
-        records.iter().any(|record| {
-            record.status == OperationStatus::Success && record.job.canonical() == job.canonical()
-        })
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -25,7 +25,9 @@ pub(crate) struct Asked {
     forgotten_no: bool,
     /// Its last message was purged while nothing else knew of it.
     pub(crate) released: bool,
-    /// Its messages were purged, and the ledger alone knows of it.
+    /// A message of it was purged.
+    pub(crate) purged: bool,
+    /// Its messages are gone, and the ledger alone knows of it.
     pub(crate) orphaned: bool,
 }
 
@@ -57,7 +59,8 @@ pub(crate) struct Oracle {
     asked: BTreeMap<String, Asked>,
     calls: BTreeMap<JobKey, Calls>,
     moves: BTreeMap<BankKey, u32>,
-    events: BTreeMap<String, (Value, bool)>,
+    /// What each event said first, and of which job.
+    events: BTreeMap<String, (Value, String)>,
     numbers: u64,
     /// When the ledger last forgot something.
     pub(crate) lost_at: Option<Duration>,
@@ -81,10 +84,6 @@ impl Oracle {
 
     pub(crate) fn confirmed(&mut self, tag: &str) {
         self.of(tag).confirmed += 1;
-    }
-
-    pub(crate) fn is_told(&self, tag: &str) -> bool {
-        self.asked.get(tag).is_some_and(|asked| asked.told.is_some())
     }
 
     /// Whether nothing is owed to the tag's producer any more.
@@ -205,6 +204,10 @@ impl Oracle {
         self.of(tag).released = true;
     }
 
+    pub(crate) fn purged(&mut self, tag: &str) {
+        self.of(tag).purged = true;
+    }
+
     pub(crate) fn orphan(&mut self, tag: &str, orphaned: bool) {
         if orphaned || self.asked.contains_key(tag) {
             self.of(tag).orphaned = orphaned;
@@ -255,12 +258,10 @@ impl Oracle {
     }
 
     fn same_as_before(&mut self, id: &str, tag: &str, data: &Value) {
-        let forgotten = self.of(tag).forgotten_no;
-        let (first, _) = self
-            .events
-            .entry(id.to_owned())
-            .or_insert_with(|| (data.clone(), forgotten));
-        if first != data && !forgotten {
+        let first = self.events.entry(id.to_owned());
+        let (first, of) = first.or_insert_with(|| (data.clone(), tag.to_owned())).clone();
+        // What was forgotten after it had been told may come out otherwise, or for another job.
+        if first != *data && !self.of(&of).forgotten_no {
             let what = format!("P4: two copies of {id} differ: {first} and {data}");
             self.violate(what);
         }

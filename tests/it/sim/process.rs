@@ -122,8 +122,8 @@ impl Process {
             clock: Arc::<Self>::clone(self),
             random: Arc::<Self>::clone(self),
         };
-        let (ports, options) = planted::mutate(self.town.bug, ports, scenario.options.clone());
         let pacing = Pacing::new(scenario.pacing, &[app()], Arc::clone(&ports.clock));
+        let (ports, options) = planted::mutate(self.town.bug, ports, scenario.options.clone());
         Worker::new(ports, options, pacing, Arc::clone(&self.town.metrics))
     }
 

@@ -37,6 +37,7 @@ pub(crate) struct Report {
     pub(crate) told: BTreeMap<String, u64>,
     pub(crate) released: u64,
     pub(crate) forgotten: u64,
+    pub(crate) late_conflicts: u64,
     pub(crate) calls: u64,
     /// How long it took by the virtual clock.
     pub(crate) length: Duration,
@@ -98,6 +99,7 @@ fn report(town: &Town) -> Report {
             told,
             violation: state.oracle.violation.clone(),
             forgotten: state.oracle.forgotten,
+            late_conflicts: state.oracle.late_conflicts,
             faults: std::mem::take(&mut state.faults),
             deliveries: state.hall.deliveries,
             events: state.events,
@@ -131,6 +133,8 @@ async fn submit(town: Arc<Town>, submission: Submission) {
             (arrives, arrives && !state.dice.happens(rate))
         });
         if arrives {
+            let now = town.now();
+            town.with(|state| state.restless_until = state.restless_until.max(now));
             town.note("maker", &format_args!("submits {}, confirmed {confirmed}", submission.tag));
             town.with(|state| state.hall.enqueue(State::message(&copy)));
             town.changed.notify_waiters();
@@ -180,8 +184,10 @@ fn roll(town: &Arc<Town>, version: u64) {
 }
 
 fn replay(town: &Arc<Town>) {
+    let now = town.now();
     let replayed = town.with(|state| state.hall.replay());
     if replayed > 0 {
+        town.with(|state| state.restless_until = state.restless_until.max(now));
         town.note("sky", &format_args!("an operator replays {replayed} dead letters"));
         town.changed.notify_waiters();
     }

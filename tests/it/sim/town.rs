@@ -55,6 +55,8 @@ pub(crate) struct State {
     pub(crate) rolled_to: Option<u64>,
     /// Whether replicas of another version than the first have run.
     pub(crate) is_mixed: bool,
+    /// When the last fault was, or the last message that somebody outside published.
+    pub(crate) restless_until: Duration,
     /// Messages of producers that are not confirmed yet.
     pub(crate) unsubmitted: usize,
     pub(crate) calls: u64,
@@ -83,6 +85,7 @@ impl Town {
             processes: 0,
             rolled_to: None,
             is_mixed: false,
+            restless_until: scenario.calm_at,
             unsubmitted: scenario.submissions.len(),
             calls: 0,
             events: 0,
@@ -162,38 +165,29 @@ impl State {
             }
         }
         self.oracle.forget_conflicts();
-        let known: Vec<String> = self
-            .store
-            .entries()
-            .filter_map(|(_, entry)| Some(super::oracle::tag_of(&entry.pending()?.job)))
-            .collect();
         let orphans = self.oracle.asked().iter().filter(|(_, asked)| asked.orphaned);
         let orphans: Vec<String> = orphans.map(|(tag, _)| tag.clone()).collect();
         for tag in orphans {
-            if !known.contains(&tag) && self.hall.copies(&tag) == 0 {
+            if !self.is_remembered(&tag) && self.hall.copies(&tag) == 0 {
                 self.oracle.release(&tag);
             }
         }
     }
 
-    /// What somebody's purge means: what the ledger knows must come back, the rest is gone.
+    /// Somebody purges a queue.
     pub(crate) fn purge(&mut self, kind: Kind) -> usize {
         let gone = self.hall.purge(kind);
         for message in &gone {
-            let tag = &message.tag;
-            if self.hall.copies(tag) > 0 || self.hall.is_dead(tag) || self.oracle.is_told(tag) {
-                continue;
-            }
-            let known = self.store.entries().any(|(_, entry)| {
-                entry.pending().is_some_and(|pending| super::oracle::tag_of(&pending.job) == *tag)
-            });
-            if known {
-                self.oracle.orphan(tag, true);
-            } else {
-                self.oracle.release(tag);
-            }
+            self.oracle.purged(&message.tag);
+            self.look_for(&message.tag);
         }
         gone.len()
+    }
+
+    /// Whether the ledger knows the job as unsettled.
+    fn is_remembered(&self, tag: &str) -> bool {
+        let pending = self.store.entries().filter_map(|(_, entry)| entry.pending());
+        pending.into_iter().any(|pending| super::oracle::tag_of(&pending.job) == tag)
     }
 
     /// P2: a job that was confirmed and is not told has a message somewhere.
@@ -202,7 +196,16 @@ impl State {
         if asked.confirmed == 0 || asked.orphaned || self.oracle.is_quits(tag) {
             return;
         }
-        if self.hall.copies(tag) == 0 && !self.hall.is_dead(tag) {
+        if self.hall.copies(tag) > 0 || self.hall.is_dead(tag) {
+            return;
+        }
+        let purged = asked.purged;
+        if purged && self.is_remembered(tag) {
+            // The rescue task has to bring it back.
+            self.oracle.orphan(tag, true);
+        } else if purged {
+            self.oracle.release(tag);
+        } else {
             let what = format!("P2: {tag} has no message and no outcome");
             self.oracle.violate(what);
         }
@@ -227,11 +230,11 @@ impl State {
         }
     }
 
-    /// P6: once it has been calm for long, a job that goes on waiting has one copy, and a second
-    /// one for the moment between its confirm and the acknowledgement of the first.
-    pub(crate) fn count_copies(&mut self, now: Duration, calm_at: Duration, tag: &str) {
+    /// P6: once it has been calm for long, the job that has the ledger's entry has one copy, and a
+    /// second one for the moment between its confirm and the acknowledgement of the first.
+    pub(crate) fn count_copies(&mut self, now: Duration, tag: &str) {
         let copies = self.hall.copies(tag);
-        if now > calm_at + SETTLING && copies > 2 {
+        if now > self.restless_until + SETTLING && copies > 2 && self.is_remembered(tag) {
             self.oracle.violate(format!("P6: {copies} copies of {tag} long after the last fault"));
         }
     }
