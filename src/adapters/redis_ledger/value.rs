@@ -33,7 +33,7 @@ const SETTLED: u8 = 2;
 
 /// Whether the advisory index may hold a job: it was deferred at some time since its claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Indexed {
+pub enum Indexed {
     /// It never was.
     No,
     /// It may be.
@@ -42,7 +42,7 @@ pub(super) enum Indexed {
 
 /// Why bytes are not a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Malformed {
+pub enum Malformed {
     /// Written by another version.
     #[error("its version or state is {0:#04x}, which this version does not know")]
     Unknown(u8),
@@ -60,7 +60,8 @@ pub(super) enum Malformed {
 /// Writes `entry`, the entry of `key`.
 ///
 /// `indexed` matters for an entry in flight alone: a deferred one always is, a settled one never.
-pub(super) fn encode(key: &JobKey, entry: &Entry, indexed: Indexed) -> Vec<u8> {
+#[must_use]
+pub fn encode(key: &JobKey, entry: &Entry, indexed: Indexed) -> Vec<u8> {
     let mut out = Vec::with_capacity(96);
     match entry {
         Entry::InFlight(in_flight) => {
@@ -93,7 +94,7 @@ pub(super) fn encode(key: &JobKey, entry: &Entry, indexed: Indexed) -> Vec<u8> {
 /// # Errors
 ///
 /// [`Malformed`] for anything that [`encode`] does not write.
-pub(super) fn decode(key: &JobKey, bytes: &[u8]) -> Result<Entry, Malformed> {
+pub fn decode(key: &JobKey, bytes: &[u8]) -> Result<Entry, Malformed> {
     let mut reader = Reader::new(bytes);
     let head = reader.byte()?;
     if head & VERSION_MASK != VERSION {
@@ -121,7 +122,8 @@ pub(super) fn decode(key: &JobKey, bytes: &[u8]) -> Result<Entry, Malformed> {
 }
 
 /// Whether the index may hold the job whose value `bytes` is.
-pub(super) fn indexed(bytes: &[u8]) -> Indexed {
+#[must_use]
+pub fn indexed(bytes: &[u8]) -> Indexed {
     match bytes.first() {
         Some(head) if head & INDEXED != 0 => Indexed::Maybe,
         Some(_) | None => Indexed::No,
@@ -130,7 +132,8 @@ pub(super) fn indexed(bytes: &[u8]) -> Indexed {
 
 /// Whether a value that starts with `head` is settled; anything unknown is not, so that it is
 /// looked at.
-pub(super) fn is_settled(head: u8) -> bool {
+#[must_use]
+pub fn is_settled(head: u8) -> bool {
     head == VERSION | SETTLED
 }
 
