@@ -10,7 +10,7 @@ mod keys;
 mod server;
 mod supervisor;
 mod tripwire;
-mod value;
+pub mod value;
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};

@@ -24,6 +24,7 @@ mod lifecycle_table;
 mod metrics_doc;
 mod openssl;
 mod patience;
+mod properties;
 mod rabbitmq_server;
 mod redis_ledger;
 mod redis_server;
