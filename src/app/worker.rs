@@ -135,6 +135,7 @@ impl Worker {
             self.tasks.wait().await;
         };
         tokio::select! {
+            biased;
             () = drained => info!("drained"),
             () = self.ports.clock.sleep(grace) => {
                 warn!(left = self.tasks.len(), "the grace is over: unfinished jobs go to another replica");
@@ -157,6 +158,8 @@ impl Worker {
             let aborted = self.aborted.clone();
             self.tasks.spawn(async move {
                 tokio::select! {
+                    biased;
+                    // What can be finished without waiting is finished, even at the end.
                     () = worker.deliver(delivery) => {}
                     () = aborted.cancelled() => {}
                 }
@@ -168,15 +171,17 @@ impl Worker {
         let (worker, stop) = (Arc::clone(self), until.clone());
         tokio::spawn(async move {
             tokio::select! {
-                () = worker.follow_ledger() => {}
+                biased;
                 () = stop.cancelled() => {}
+                () = worker.follow_ledger() => {}
             }
         });
         let (worker, stop) = (Arc::clone(self), until.clone());
         tokio::spawn(async move {
             tokio::select! {
-                () = worker.rescue_forever() => {}
+                biased;
                 () = stop.cancelled() => {}
+                () = worker.rescue_forever() => {}
             }
         });
     }
@@ -208,6 +213,8 @@ impl Worker {
                     health = self.ports.ledger.changed(seen).await;
                 }
                 (Connection::Down, Connection::Up) => tokio::select! {
+                    biased;
+                    // First, so that a ledger that left in the last instant did not stay.
                     now = self.ports.ledger.changed(seen) => health = now,
                     () = clock.sleep(stay) => {
                         info!("the ledger is back: jobs are taken again");
