@@ -218,7 +218,9 @@ impl Link {
         confirm.await
     }
 
-    /// How many messages wait in `queue`, or `None` when the broker cannot say.
+    /// How many messages wait in `queue`, or `None` when the broker cannot say. Of a queue whose
+    /// leader does not answer at once RabbitMQ says that it has neither messages nor consumers, so
+    /// this is believed of none. Source: `rabbit_quorum_queue:stat/2`.
     pub(crate) async fn waiting(&self, queue: ShortString) -> Option<u64> {
         let channel = self.channel(Route::Questions).await.ok()?;
         let queue = channel
@@ -229,7 +231,8 @@ impl Link {
             )
             .await
             .ok()?;
-        Some(u64::from(queue.message_count()))
+        let (ready, consumers) = (queue.message_count(), queue.consumer_count());
+        (ready > 0 || consumers > 0).then(|| u64::from(ready))
     }
 
     /// The route's channel, opened at the first use and after each error.
