@@ -7,6 +7,8 @@ mod memory;
 mod rabbitmq;
 mod rabbitmq_alone;
 mod rabbitmq_faults;
+mod rabbitmq_lifetimes;
+mod rabbitmq_reconnects;
 mod world;
 
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use hongbaod::ports::broker::{DeliveryTag, Epitaph, JobCopy, PublishError, Settl
 use hongbaod::ports::ledger::Connection;
 use tokio::time::timeout;
 
-use clock::elapsed;
+use crate::clocks::elapsed;
 use world::{
     DELAY_MIN, PATIENCE, PREFETCH, World, arrival, body, event, eventually, job, nothing_arrives,
 };

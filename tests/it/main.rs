@@ -9,8 +9,10 @@
 )]
 
 mod admin_server;
+mod alone;
 mod broker_contract;
 mod cli;
+mod clocks;
 mod daemon;
 mod demo;
 mod docs;
@@ -24,6 +26,7 @@ mod lifecycle_table;
 mod metrics_doc;
 mod openssl;
 mod patience;
+mod proxy;
 mod rabbitmq_server;
 mod redis_ledger;
 mod redis_server;

@@ -1,5 +1,7 @@
 //! What the ledger in Redis promises beyond the contract: costs, faults, and a lost memory noticed.
 
+mod lifetimes;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,13 +21,14 @@ use crate::redis_server::{RedisServer, connection};
 use crate::servers;
 
 const RETENTION: Duration = Duration::from_secs(600);
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(300);
 /// Every wait of these tests ends by then, or the test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn options(url: String) -> RedisLedgerOptions {
     RedisLedgerOptions {
         retention: RETENTION,
-        response_timeout: Duration::from_millis(300),
+        response_timeout: RESPONSE_TIMEOUT,
         check_interval: Duration::from_millis(20),
         ..RedisLedgerOptions::new(url.into())
     }
