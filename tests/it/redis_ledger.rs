@@ -21,14 +21,13 @@ use crate::redis_server::{RedisServer, connection};
 use crate::servers;
 
 const RETENTION: Duration = Duration::from_secs(600);
-const RESPONSE_TIMEOUT: Duration = Duration::from_millis(300);
 /// Every wait of these tests ends by then, or the test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn options(url: String) -> RedisLedgerOptions {
     RedisLedgerOptions {
         retention: RETENTION,
-        response_timeout: RESPONSE_TIMEOUT,
+        response_timeout: Duration::from_millis(300),
         check_interval: Duration::from_millis(20),
         ..RedisLedgerOptions::new(url.into())
     }

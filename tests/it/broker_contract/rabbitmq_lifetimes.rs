@@ -170,8 +170,8 @@ async fn a_consumer_that_rests_is_idle_or_is_full_is_left_alone() {
     let bystander = Bystander::connect(&amqp_url()).await;
     let options = options(&amqp_url(), &unique_prefix("calm"));
     // About ten looks in this time.
-    let looks = Duration::from_secs(1);
-    let broker = connect_by(Arc::new(HastyClock::default()), options.clone()).await;
+    let looks = Duration::from_secs(2);
+    let broker = connect_by(ScaledClock::new(100), options.clone()).await;
     broker.publish_job(&job(Kind::Pay, "first")).await.unwrap();
     let first = arrival(&*broker, Kind::Pay).await;
     assert_eq!(broker.ack(&first.tag).await, Settlement::Sent);
@@ -227,7 +227,7 @@ async fn a_confirm_that_never_comes_is_a_maybe_in_bounded_time() {
     })
     .await;
     assert!(
-        took >= CONFIRM_TIMEOUT && took < CONFIRM_TIMEOUT * 3,
+        took >= CONFIRM_TIMEOUT && took < CONFIRM_TIMEOUT * 5,
         "{took:?}"
     );
 
