@@ -7,6 +7,7 @@ mod bad_start;
 mod books;
 mod broker;
 mod crash;
+mod orphans;
 mod plan;
 mod process;
 mod quiet;

@@ -1,5 +1,7 @@
 //! What the ledger in Redis promises beyond the contract: costs, faults, and a lost memory noticed.
 
+mod lifetimes;
+
 use std::sync::Arc;
 use std::time::Duration;
 

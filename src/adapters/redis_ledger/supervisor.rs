@@ -13,11 +13,12 @@ use crate::adapters::redis_ledger::connection::{
 use crate::adapters::redis_ledger::keys::Keys;
 use crate::adapters::redis_ledger::server::{Info, ServerFacts};
 use crate::adapters::redis_ledger::tripwire::{Canary, Finding, ServerIds, Tripwire};
+use crate::domain::backoff::Backoff;
 use crate::domain::time::UnixMillis;
 use crate::ports::clock::{Clock, Random};
 use crate::ports::ledger::{Connection, LedgerError, LedgerHealth};
 
-/// The first wait after a failed reconnect; it doubles from there.
+/// The first wait before an attempt to reconnect, at most; it doubles from there.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// The longest wait between two attempts to reconnect.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
@@ -193,13 +194,17 @@ impl Supervisor {
 
     /// Looks after the connection until the task is dropped.
     pub(super) async fn run(self: Arc<Self>) {
+        let mut backoff = Backoff::new(BACKOFF_MIN, BACKOFF_MAX);
+        let mut connected_at = self.clock.monotonic();
         loop {
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = self.clock.sleep(self.options.check_interval) => {}
             }
             if self.look().await == State::Broken {
-                self.reconnect().await;
+                backoff.lasted(self.clock.monotonic().since(connected_at));
+                self.reconnect(&mut backoff).await;
+                connected_at = self.clock.monotonic();
             }
         }
     }
@@ -245,12 +250,12 @@ impl Supervisor {
         Ok(())
     }
 
-    async fn reconnect(&self) {
+    async fn reconnect(&self, backoff: &mut Backoff) {
         self.set_link(None);
         self.set_connection(Connection::Down);
         tracing::warn!("the connection to Redis is broken; reconnecting");
-        let mut backoff = BACKOFF_MIN;
         loop {
+            self.clock.sleep(backoff.wait(self.random.next_u64())).await;
             match self.connect().await {
                 Ok(()) => break,
                 Err(error) => {
@@ -258,17 +263,8 @@ impl Supervisor {
                     tracing::warn!(error, "could not reconnect to Redis");
                 }
             }
-            self.clock.sleep(self.jittered(backoff)).await;
-            backoff = backoff.saturating_mul(2).min(BACKOFF_MAX);
         }
         tracing::info!("reconnected to Redis");
-    }
-
-    /// Between half of `length` and all of it.
-    fn jittered(&self, length: Duration) -> Duration {
-        let half = length / 2;
-        let share = u32::try_from(self.random.next_u64() & 0x3ff).unwrap_or(0);
-        half.saturating_add(half.saturating_mul(share) / 0x400)
     }
 
     fn note(&self, finding: Finding) {
