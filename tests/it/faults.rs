@@ -1,0 +1,5 @@
+//! The servers go wrong while the real binary works: what they forget, lose or refuse must not
+//! cost a payment, nor a second one.
+
+mod forwarder;
+mod ledger_memory;
