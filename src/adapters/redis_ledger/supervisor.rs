@@ -11,7 +11,7 @@ use crate::adapters::redis_ledger::connection::{
     ConnectError, Connector, Link, LinkState, NoAnswer,
 };
 use crate::adapters::redis_ledger::keys::Keys;
-use crate::adapters::redis_ledger::server::{Info, ServerFacts};
+use crate::adapters::redis_ledger::server::{Info, ServerFacts, followed_another};
 use crate::adapters::redis_ledger::tripwire::{Canary, Finding, ServerIds, Tripwire};
 use crate::domain::time::UnixMillis;
 use crate::ports::clock::{Clock, Random};
@@ -224,6 +224,11 @@ impl Supervisor {
     }
 
     async fn look_at_canary(&self, link: &Link) -> Result<(), LedgerError> {
+        if self.is_led_astray(link).await? {
+            // A new connection finds out what that cost, or that this is no master any more.
+            link.state.give_up();
+            return Ok(());
+        }
         let mut get = redis::cmd("GET");
         get.arg(self.keys.canary());
         let found: Option<String> = link.call(&get, self.options.response_timeout).await?;
@@ -234,6 +239,17 @@ impl Supervisor {
             Finding::Calm | Finding::OldAs(_) => Ok(()),
             Finding::Lost(_) => self.plant(link).await,
         }
+    }
+
+    /// Whether the server has become a replica since the connection was opened, if only for a while.
+    async fn is_led_astray(&self, link: &Link) -> Result<bool, LedgerError> {
+        let Some(ids) = locked(&self.tripwire).ids() else {
+            return Ok(false);
+        };
+        let mut info = redis::cmd("INFO");
+        info.arg("replication");
+        let info: String = link.call(&info, self.options.response_timeout).await?;
+        Ok(followed_another(&info, &ids).unwrap_or(true))
     }
 
     /// Offers a new canary for a lost one; another replica's may be there first.

@@ -3,7 +3,8 @@
 //! The canary is a key with a random birth id and the instant it was made. Whoever finds it gone
 //! or another has met a flush, an eviction, or an empty server in the old one's place. Another
 //! `run_id` or `master_replid` at a reconnect means a restart or a failover: the server may have
-//! come back with less than it had.
+//! come back with less than it had. A server that became a replica and was promoted again under an
+//! open connection is taken for another one too.
 
 use std::fmt;
 
@@ -131,6 +132,11 @@ impl Tripwire {
     /// After a new canary was offered for a lost one, and `found` was there already.
     pub(super) fn planted(&mut self, found: Option<Canary>, offered: Canary) {
         self.canary = Some(found.unwrap_or(offered));
+    }
+
+    /// The server's ids at the last connect.
+    pub(super) fn ids(&self) -> Option<ServerIds> {
+        self.ids.clone()
     }
 
     /// Whether a canary is to be offered, as after a loss.

@@ -151,7 +151,14 @@ impl Scene {
             let calls = calls.iter().map(|call| (*call).to_owned()).collect();
             expected.insert(number(index), calls);
         }
-        assert_eq!(self.calls(), expected);
+        let calls = self.calls();
+        let differing = expected
+            .iter()
+            .filter(|(number, _)| calls.get(*number) != expected.get(*number));
+        let differing: Vec<_> = differing
+            .map(|(number, demanded)| (number, demanded, calls.get(number)))
+            .collect();
+        assert_eq!(differing, []);
         let asked = |call: &str| {
             let calls = expected.values().flatten();
             u64::try_from(calls.filter(|made| *made == call).count()).unwrap()
@@ -261,6 +268,20 @@ async fn a_connection_that_was_cut_opens_no_window() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_was_a_replica_meanwhile_is_noticed_though_the_connection_held() {
+    let primary = RedisServer::start(&["--repl-diskless-sync-delay", "0"]);
+    let other = RedisServer::start(&["--repl-diskless-sync-delay", "0"]);
+    let mut scene = Scene::start("there-and-back", primary.url(), &primary).await;
+    make_old(&other, &scene.world).await;
+    scene.submit(0..JOBS).await;
+    replicate(&primary, other.port()).await;
+    until_info(&primary, "master_link_status:up").await;
+    promote(&primary).await;
+    scene.noticed().await;
+    scene.agrees(Window::Open, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ledger_flushed_again_and_again_in_a_burst_pays_each_job_once() {
     let redis = RedisServer::start(&[]);
     let options = WorldOptions {
@@ -307,6 +328,13 @@ async fn flush(redis: &RedisServer) {
 async fn keys(redis: &RedisServer) -> u64 {
     let mut redis = redis.connection().await;
     redis::cmd("DBSIZE").query_async(&mut redis).await.unwrap()
+}
+
+async fn replicate(replica: &RedisServer, primary: u16) {
+    let mut redis = replica.connection().await;
+    let mut replication = redis::cmd("REPLICAOF");
+    replication.arg("127.0.0.1").arg(primary);
+    replication.exec_async(&mut redis).await.unwrap();
 }
 
 async fn promote(replica: &RedisServer) {
