@@ -1,5 +1,6 @@
 //! The servers go wrong while the real binary works: what they forget, lose or refuse must not
 //! cost a payment, nor a second one.
 
+mod cluster;
 mod forwarder;
 mod ledger_memory;

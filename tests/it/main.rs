@@ -25,6 +25,7 @@ mod lifecycle_table;
 mod metrics_doc;
 mod openssl;
 mod patience;
+mod rabbitmq_cluster;
 mod rabbitmq_server;
 mod redis_ledger;
 mod redis_server;
