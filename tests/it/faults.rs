@@ -3,4 +3,5 @@
 
 mod cluster;
 mod forwarder;
+mod full_redis;
 mod ledger_memory;

@@ -208,7 +208,9 @@ impl Supervisor {
         let Ok(link) = self.link() else {
             return State::Broken;
         };
-        let looked = if locked(&self.tripwire).wants_canary() {
+        let looked = if link.state.is_refusing() {
+            self.try_to_write(&link).await
+        } else if locked(&self.tripwire).wants_canary() {
             self.plant(&link).await
         } else {
             self.look_at_canary(&link).await
@@ -258,6 +260,39 @@ impl Supervisor {
         let offer = self.offer(&offered);
         let found: Option<String> = link.call(&offer, self.options.response_timeout).await?;
         locked(&self.tripwire).planted(found.map(Canary::found), offered);
+        Ok(())
+    }
+
+    /// Offers the canary to a server that refused to write: as long as it refuses that too, jobs are
+    /// better taken by nobody.
+    async fn try_to_write(&self, link: &Link) -> Result<(), LedgerError> {
+        let offered = self.new_canary();
+        let offer = self.offer(&offered);
+        let tried = link.call::<Option<String>>(&offer, self.options.response_timeout);
+        let found = match tried.await {
+            Ok(found) => found.map(Canary::found),
+            Err(error) => {
+                if self.set_connection(Connection::Down) {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(error, "Redis refuses to write; trying until it does");
+                }
+                return Err(error);
+            }
+        };
+        // What made room may have been a flush.
+        let finding = {
+            let mut tripwire = locked(&self.tripwire);
+            let finding = tripwire.looked(found.as_ref());
+            if tripwire.wants_canary() {
+                tripwire.planted(found, offered);
+            }
+            finding
+        };
+        self.note(finding);
+        link.state.accept();
+        if self.set_connection(Connection::Up) {
+            tracing::info!("Redis writes again");
+        }
         Ok(())
     }
 
@@ -311,12 +346,13 @@ impl Supervisor {
             .send_modify(|health| health.memory_lost_at = Some(instant));
     }
 
-    fn set_connection(&self, connection: Connection) {
+    /// Returns whether that is news.
+    fn set_connection(&self, connection: Connection) -> bool {
         self.health.send_if_modified(|health| {
             let changed = health.connection != connection;
             health.connection = connection;
             changed
-        });
+        })
     }
 
     fn set_link(&self, link: Option<Arc<Link>>) {
