@@ -17,6 +17,7 @@ use redis::{
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Mutex, Notify, OnceCell};
 
+use crate::adapters::redis_ledger::tripwire::ServerIds;
 use crate::ports::ledger::LedgerError;
 
 /// After so many timeouts in a row a connection is given up: nobody else notices a peer that
@@ -271,8 +272,8 @@ impl LinkState {
 pub(super) struct Link {
     pub(super) connection: MultiplexedConnection,
     pub(super) state: Arc<LinkState>,
-    /// The server's `run_id`, by which a second connection is known to be to the same one.
-    pub(super) run_id: String,
+    /// The server's ids, by which a second connection is known to be to the same one.
+    pub(super) ids: ServerIds,
     /// Where WAIT waits, so that it holds up nothing else; opened when first needed.
     pub(super) fence: OnceCell<MultiplexedConnection>,
     /// Held while one waits there: WAITs on one connection are served one after the other, and

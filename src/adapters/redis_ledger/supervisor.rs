@@ -96,7 +96,7 @@ impl Supervisor {
         Ok(Link {
             connection,
             state,
-            run_id: String::new(),
+            ids: ServerIds::default(),
             fence: OnceCell::new(),
             fence_turn: tokio::sync::Mutex::default(),
         })
@@ -120,7 +120,7 @@ impl Supervisor {
         let info = self
             .ask::<String>(&mut fence, "INFO", &redis::cmd("INFO"))
             .await?;
-        if Info::parse(&info)?.ids.run_id == link.run_id {
+        if Info::parse(&info)?.ids.run_id == link.ids.run_id {
             Ok(fence)
         } else {
             link.state.give_up();
@@ -131,13 +131,20 @@ impl Supervisor {
     async fn check(&self, mut link: Link) -> Result<Link, ConnectError> {
         let connection = &mut link.connection;
         let (ids, facts) = self.ask_facts(connection).await?;
-        let offered = self.new_canary();
+        let offered = self.new_canary(&ids);
         let offer = self.offer(&offered);
         let found: Option<String> = self.ask(connection, "SET … NX GET", &offer).await?;
-        link.run_id.clone_from(&ids.run_id);
-        let finding = locked(&self.tripwire).connected(ids, found.map(Canary::found), offered);
+        link.ids.clone_from(&ids);
+        let found = found.map(Canary::found);
+        let finding = locked(&self.tripwire).connected(ids, found, offered.clone());
         // Before the connection is handed out: whoever uses it knows of the loss.
         self.note(finding);
+        if locked(&self.tripwire).is_stale() {
+            let mut renew = redis::cmd("SET");
+            renew.arg(self.keys.canary()).arg(offered.as_str());
+            let () = self.ask(connection, "SET", &renew).await?;
+            locked(&self.tripwire).renewed(offered);
+        }
         *locked(&self.facts) = Some(facts);
         Ok(link)
     }
@@ -245,18 +252,15 @@ impl Supervisor {
 
     /// Whether the server has become a replica since the connection was opened, if only for a while.
     async fn is_led_astray(&self, link: &Link) -> Result<bool, LedgerError> {
-        let Some(ids) = locked(&self.tripwire).ids() else {
-            return Ok(false);
-        };
         let mut info = redis::cmd("INFO");
         info.arg("replication");
         let info: String = link.call(&info, self.options.response_timeout).await?;
-        Ok(followed_another(&info, &ids).unwrap_or(true))
+        Ok(followed_another(&info, &link.ids).unwrap_or(true))
     }
 
     /// Offers a new canary for a lost one; another replica's may be there first.
     async fn plant(&self, link: &Link) -> Result<(), LedgerError> {
-        let offered = self.new_canary();
+        let offered = self.new_canary(&link.ids);
         let offer = self.offer(&offered);
         let found: Option<String> = link.call(&offer, self.options.response_timeout).await?;
         locked(&self.tripwire).planted(found.map(Canary::found), offered);
@@ -266,7 +270,7 @@ impl Supervisor {
     /// Offers the canary to a server that refused to write: as long as it refuses that too, jobs are
     /// better taken by nobody.
     async fn try_to_write(&self, link: &Link) -> Result<(), LedgerError> {
-        let offered = self.new_canary();
+        let offered = self.new_canary(&link.ids);
         let offer = self.offer(&offered);
         let tried = link.call::<Option<String>>(&offer, self.options.response_timeout);
         let found = match tried.await {
@@ -359,9 +363,9 @@ impl Supervisor {
         *self.link.write().unwrap_or_else(PoisonError::into_inner) = link;
     }
 
-    fn new_canary(&self) -> Canary {
+    fn new_canary(&self, ids: &ServerIds) -> Canary {
         let birth_id = [self.random.next_u64(), self.random.next_u64()];
-        Canary::new(birth_id, self.clock.now())
+        Canary::new(birth_id, self.clock.now(), &ids.run_id)
     }
 
     fn offer(&self, canary: &Canary) -> Cmd {
