@@ -2,15 +2,15 @@
 //! its Alipay; at the end of each run the bank, the events, the dead letters and the queues are
 //! compared job by job.
 
-mod agreement;
+pub(crate) mod agreement;
 mod bad_start;
-mod books;
-mod broker;
+pub(crate) mod books;
+pub(crate) mod broker;
 mod crash;
 mod orphans;
-mod plan;
-mod process;
+pub(crate) mod plan;
+pub(crate) mod process;
 mod quiet;
 mod server_loss;
 mod termination;
-mod world;
+pub(crate) mod world;

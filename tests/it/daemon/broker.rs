@@ -19,10 +19,10 @@ use crate::patience::pause;
 
 /// What was buried, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct DeadLetter {
-    pub(super) body: Vec<u8>,
-    pub(super) reason: String,
-    pub(super) detail: String,
+pub(crate) struct DeadLetter {
+    pub(crate) body: Vec<u8>,
+    pub(crate) reason: String,
+    pub(crate) detail: String,
 }
 
 /// A connection of the test's own, and the channel on it.
@@ -47,7 +47,7 @@ impl Line {
 }
 
 /// Publishes bodies as they are, as a producer in another language may.
-pub(super) async fn publish(url: &str, prefix: &str, bodies: &[Vec<u8>]) {
+pub(crate) async fn publish(url: &str, prefix: &str, bodies: &[Vec<u8>]) {
     let line = Line::open(url).await.unwrap();
     let confirms = ConfirmSelectOptions::default();
     line.channel.confirm_select(confirms).await.unwrap();
@@ -72,7 +72,7 @@ pub(super) async fn publish(url: &str, prefix: &str, bodies: &[Vec<u8>]) {
 }
 
 /// Declares a quorum queue without dead letters, as somebody may have done by hand.
-pub(super) async fn declare_otherwise(url: &str, queue: &str) {
+pub(crate) async fn declare_otherwise(url: &str, queue: &str) {
     let line = Line::open(url).await.unwrap();
     let mut arguments = FieldTable::default();
     let quorum = AMQPValue::LongString("quorum".into());
@@ -84,7 +84,7 @@ pub(super) async fn declare_otherwise(url: &str, queue: &str) {
 }
 
 /// How many messages wait in each of the queues.
-pub(super) async fn counts(url: &str, queues: &[String]) -> lapin::Result<Vec<u32>> {
+pub(crate) async fn counts(url: &str, queues: &[String]) -> lapin::Result<Vec<u32>> {
     let line = Line::open(url).await?;
     let mut counts = Vec::new();
     for queue in queues {
@@ -100,7 +100,7 @@ pub(super) async fn counts(url: &str, queues: &[String]) -> lapin::Result<Vec<u3
 }
 
 /// Takes every message out of a queue: body and headers.
-pub(super) async fn take_all(url: &str, queue: &str) -> Vec<(Vec<u8>, FieldTable)> {
+pub(crate) async fn take_all(url: &str, queue: &str) -> Vec<(Vec<u8>, FieldTable)> {
     let line = Line::open(url).await.unwrap();
     let mut messages = Vec::new();
     while let Some(message) = line
@@ -117,7 +117,7 @@ pub(super) async fn take_all(url: &str, queue: &str) -> Vec<(Vec<u8>, FieldTable
 }
 
 /// Takes every dead letter.
-pub(super) async fn dead_letters(url: &str, prefix: &str) -> Vec<DeadLetter> {
+pub(crate) async fn dead_letters(url: &str, prefix: &str) -> Vec<DeadLetter> {
     let header = |headers: &FieldTable, name: &str| match headers.inner().get(name) {
         Some(AMQPValue::LongString(text)) => text.to_string(),
         other => format!("{other:?}"),
@@ -132,7 +132,7 @@ pub(super) async fn dead_letters(url: &str, prefix: &str) -> Vec<DeadLetter> {
 }
 
 /// The names of all queues of `options`.
-pub(super) async fn queues(options: &RabbitmqOptions) -> Vec<String> {
+pub(crate) async fn queues(options: &RabbitmqOptions) -> Vec<String> {
     let statuses = check_topology(options).await.unwrap();
     let queues = statuses
         .into_iter()
@@ -141,7 +141,7 @@ pub(super) async fn queues(options: &RabbitmqOptions) -> Vec<String> {
 }
 
 /// Deletes what `options` declared, and the subscriber's queue.
-pub(super) async fn demolish(url: &str, options: &RabbitmqOptions) {
+pub(crate) async fn demolish(url: &str, options: &RabbitmqOptions) {
     let statuses = check_topology(options).await.unwrap();
     let line = Line::open(url).await.unwrap();
     for status in statuses {
@@ -169,14 +169,14 @@ fn subscription(prefix: &str) -> String {
 
 /// A subscriber of every event with a durable queue, as the rest of the company would have it: it
 /// comes back after each loss of the broker.
-pub(super) struct Subscriber {
+pub(crate) struct Subscriber {
     events: Arc<Mutex<Vec<Value>>>,
     task: JoinHandle<()>,
 }
 
 impl Subscriber {
     /// Subscribes; no event after this call is missed.
-    pub(super) async fn start(url: &str, prefix: &str) -> Self {
+    pub(crate) async fn start(url: &str, prefix: &str) -> Self {
         let line = Line::open(url).await.unwrap();
         let queue = subscription(prefix);
         let durable = QueueDeclareOptions::durable();
@@ -209,12 +209,12 @@ impl Subscriber {
     }
 
     /// Every event so far, copies included, in the order in which they came.
-    pub(super) fn events(&self) -> Vec<Value> {
+    pub(crate) fn events(&self) -> Vec<Value> {
         self.events.lock().unwrap().clone()
     }
 
     /// How many they are.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.events.lock().unwrap().len()
     }
 }

@@ -1,0 +1,7 @@
+//! The servers go wrong while the real binary works: what they forget, lose or refuse must not
+//! cost a payment, nor a second one.
+
+mod cluster;
+mod forwarder;
+mod full_redis;
+mod ledger_memory;
