@@ -119,7 +119,7 @@ const LONG_CALLS: [(&str, &str); 4] = [
 /// Kills the daemon while each job is in a call.
 async fn crash_in_all_calls(daemon: &mut Daemon) {
     eventually("every job is in a call", async || {
-        daemon.in_flight().await == JOBS
+        daemon.in_flight().await == u64::from(JOBS)
     })
     .await;
     daemon.process.crash().await;
