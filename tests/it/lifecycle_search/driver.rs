@@ -296,18 +296,16 @@ impl Scenario<'_> {
         if self.has(Mistake::DropsTheNewestCopy) && matches!(world.ledger, Slot::Deferred { .. }) {
             ticket = ticket.and_then(|ticket| ticket.checked_sub(1));
         }
-        let mut state = self.translation.entry(world.ledger, world.lease);
-        let mut arrival = if copy.redelivered && doubt {
+        let state = self.translation.entry(world.ledger, world.lease);
+        let arrival = if copy.redelivered && doubt {
             Arrival::Again
         } else {
             Arrival::First
         };
-        let mut context = self.context(world);
-        if self.has(Mistake::RejectsWhateverIsExpired) && world.expired && !world.lease {
-            if !world.ledger.is_settled() {
-                state = None;
-            }
-            (arrival, ticket, context.memory) = (Arrival::First, None, Memory::Sound);
+        let context = self.context(world);
+        let rejects = self.has(Mistake::RejectsWhateverIsExpired) && !world.ledger.is_settled();
+        if rejects && world.expired && !world.lease {
+            return Transition::Settle(Box::new(self.translation.rejection(copy.job)));
         }
         let job = self.translation.job(copy.job, world.expired);
         let delivered = Delivered {

@@ -95,6 +95,7 @@ pub(crate) enum Asked {
     Send,
     Query,
     QueryOnce,
+    QueryExpired,
 }
 
 /// Where a worker stands.
