@@ -40,6 +40,8 @@ pub(crate) enum Mistake {
     ResendsOtherBytes,
     /// `not_after` rejects whatever was sent.
     RejectsWhateverIsExpired,
+    /// An expired job without an entry is rejected, outside doubt, without asking Alipay.
+    RejectsTheForgotten,
     /// A conflict is announced under the number's own event id.
     SharesTheConflictId,
     /// The delivery is acknowledged before the outcome is announced.
@@ -337,6 +339,12 @@ impl Scenario<'_> {
                     && matches!(world.ledger, Slot::Deferred { .. }) =>
             {
                 Transition::Drop
+            }
+            Transition::Claim {
+                call: Call::QueryExpired,
+                ..
+            } if self.has(Mistake::RejectsTheForgotten) && world.ledger == Slot::Absent => {
+                Transition::Settle(Box::new(self.translation.rejection(copy.job)))
             }
             told => told,
         }
