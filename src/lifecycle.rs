@@ -1,16 +1,17 @@
 //! The whole life of a money job as one function: [`step`].
 //!
 //! ```text
-//!                       first delivery                     delivery in doubt
-//!            ┌───────────────────────────────  absent  ─────────────────────────┐
-//!            │ claim, send                        │                 claim, query │
-//!            ▼                                    │ expired, never sent          ▼
-//!        InFlight ◀──────── claim ─────────┐      ▼                          InFlight
-//!            │  │  (newest copy arrives,   │   Settled(rejected)
+//!                       first delivery            delivery in doubt, or expired
+//!            ┌───────────────────────────────  absent  ───────────────┐
+//!            │ claim, send                               claim, query │
+//!            ▼                                                        ▼
+//!        InFlight ◀──────── claim ─────────┐                      InFlight
+//!            │  │  (newest copy arrives,   │
 //!            │  │   or the lease is over)  │
 //!            │  └──── defer: no final word ──▶ Deferred
 //!            │
 //!            └─ success, or a final "no" inside the own lease ──▶ Settled
+//!               (of an expired job that was never sent: Alipay does not know it)
 //! ```
 //!
 //! `step` takes what the ledger holds, what happened, and the circumstances; it returns what is to
@@ -154,6 +155,9 @@ pub enum Call {
     /// The query where one "not found" is enough: nothing but the lack of an entry, or a refusal
     /// of the only attempt, speaks for an effect.
     QueryOnce,
+    /// The query about a job that is expired and, as far as the ledger knows, was never sent: one
+    /// "not found" rejects it as expired, and no answer makes it sent.
+    QueryExpired,
 }
 
 /// What came back.
@@ -161,7 +165,7 @@ pub enum Call {
 pub enum Answer<'a> {
     /// From [`Call::Send`].
     Sent(&'a Verdict),
-    /// From [`Call::Query`] and [`Call::QueryOnce`].
+    /// From [`Call::Query`], [`Call::QueryOnce`] and [`Call::QueryExpired`].
     Queried(&'a Finding),
 }
 

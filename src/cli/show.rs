@@ -138,8 +138,7 @@ impl Facts {
         self.put("lease", if over { "over" } else { "held" });
         self.put_instant("lease_expires_at", in_flight.lease.expires_at);
         self.put("attempt", in_flight.attempt);
-        // A claim says "about to send": nobody else knows whether it was.
-        self.put("maybe_sent", true);
+        self.put("maybe_sent", in_flight.is_maybe_sent());
         self.pending(&in_flight.pending);
     }
 

@@ -60,9 +60,10 @@ pub struct Pending {
     /// Who waits for the answer.
     pub return_address: ReturnAddress,
     /// The memory of danger: an attempt before the present one may have reached Alipay. An
-    /// [`InFlight`] entry implies the same of its own attempt.
+    /// [`InFlight`] entry with a digest implies the same of its own attempt.
     pub maybe_sent: bool,
-    /// Of the first `biz_content`; other bytes are never sent under this number.
+    /// Of the first `biz_content`; other bytes are never sent under this number. An [`InFlight`]
+    /// entry without one only asks (rule 11): whoever claims in order to send writes it.
     pub digest: Option<RequestDigest>,
     /// "Not found" answers since the last send.
     pub absence: Absence,
@@ -135,6 +136,15 @@ pub struct ReturnAddress {
     pub message_id: Option<String>,
     /// W3C trace context, carried on.
     pub traceparent: Option<String>,
+}
+
+impl InFlight {
+    /// Whether the present attempt, or one before it, may have reached Alipay: a claim implies
+    /// "about to send" (rule 4), but for one that only asks.
+    #[must_use]
+    pub const fn is_maybe_sent(&self) -> bool {
+        self.pending.maybe_sent || self.pending.digest.is_some()
+    }
 }
 
 impl Entry {

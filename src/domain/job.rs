@@ -286,6 +286,12 @@ impl MoneyJob {
         }
     }
 
+    /// Whether `not_after` has passed at `now`.
+    #[must_use]
+    pub fn is_expired(&self, now: UnixMillis) -> bool {
+        self.not_after.is_some_and(|not_after| now > not_after)
+    }
+
     /// The order number that the merchant gave, where the kind has one.
     #[must_use]
     pub fn out_order_no(&self) -> Option<&MerchantNo> {

@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use crate::domain::entry::{Absence, Deferred, Entry, InFlight, Pending, Ticket};
-use crate::domain::outcome::{Outcome, Rejection, Resolution};
-use crate::domain::time::UnixMillis;
 use crate::lifecycle::answer::{self, Wait};
 use crate::lifecycle::rescue::RESCUES_MAX;
 use crate::lifecycle::{
@@ -35,19 +33,9 @@ fn in_doubt(delivered: &Delivered<'_>, context: &Context<'_>) -> bool {
         || context.memory == Memory::Doubtful
 }
 
-fn is_expired(delivered: &Delivered<'_>, now: UnixMillis) -> bool {
-    delivered
-        .job
-        .not_after
-        .is_some_and(|not_after| now > not_after)
-}
-
 fn admit_new(delivered: &Delivered<'_>, context: &Context<'_>) -> Transition {
     let doubt = in_doubt(delivered, context);
-    if !doubt && is_expired(delivered, context.now) {
-        return Transition::Settle(Box::new(expired(delivered, context, 0)));
-    }
-    let pending = Pending {
+    let mut pending = Pending {
         job: delivered.job.clone(),
         fingerprint: delivered.fingerprint,
         return_address: delivered.return_address.clone(),
@@ -66,9 +54,28 @@ fn admit_new(delivered: &Delivered<'_>, context: &Context<'_>) -> Transition {
     match delivered.lane {
         Lane::Closed => hold_back(pending, Ticket(attempt), context),
         Lane::Open => {
-            let call = if doubt { Call::QueryOnce } else { Call::Send };
+            let call = if doubt {
+                Call::QueryOnce
+            } else {
+                first_call(&mut pending, delivered, context)
+            };
             claim(pending, attempt, delivered, call)
         }
+    }
+}
+
+/// What is called for a job that, as far as the ledger knows, was never sent.
+///
+/// Rule 11: the ledger forgets after its retention or a loss, Alipay does not. So an expired job is
+/// asked about, and its claim has no digest: whoever takes over knows that nothing was sent.
+fn first_call(pending: &mut Pending, delivered: &Delivered<'_>, context: &Context<'_>) -> Call {
+    if delivered.job.is_expired(context.now) {
+        pending.digest = None;
+        Call::QueryExpired
+    } else {
+        // Nothing was ever sent, so these bytes are the first.
+        pending.digest = Some(delivered.digest);
+        Call::Send
     }
 }
 
@@ -82,7 +89,12 @@ fn admit_held(
         return Transition::Park;
     }
     let mut pending = in_flight.pending.clone();
-    pending.maybe_sent = true;
+    // The next ticket is the dead holder's own copy; a greater one tells of writes since lost.
+    let is_newest = ticket_number(delivered) <= in_flight.attempt.saturating_add(1);
+    // Rule 11: a claim that only asked sent nothing.
+    let only_asked = !in_flight.is_maybe_sent() && context.memory == Memory::Sound && is_newest;
+    pending.maybe_sent = !(only_asked && delivered.job.is_expired(context.now));
+    pending.digest = pending.digest.or(Some(delivered.digest));
     // The count of "not found" starts anew: the former holder may have sent after the last of them.
     pending.absence = Absence::default();
     let attempt = in_flight
@@ -92,7 +104,11 @@ fn admit_held(
     match delivered.lane {
         // Put off as far as any other job: parking is for leases, which are short.
         Lane::Closed => hold_back(pending, Ticket(attempt), context),
-        Lane::Open => claim(pending, attempt, delivered, Call::Query),
+        Lane::Open if pending.maybe_sent => claim(pending, attempt, delivered, Call::Query),
+        Lane::Open => {
+            let call = first_call(&mut pending, delivered, context);
+            claim(pending, attempt, delivered, call)
+        }
     }
 }
 
@@ -121,17 +137,14 @@ fn admit_deferred(
     pending.maybe_sent |= delivered
         .ticket
         .is_some_and(|ticket| ticket > deferred.ticket);
-    if !pending.maybe_sent && is_expired(delivered, context.now) {
-        return Transition::Settle(Box::new(expired(delivered, context, pending.attempts)));
-    }
+    pending.digest = pending.digest.or(Some(delivered.digest));
     let attempt = deferred.ticket.0.max(ticket_number(delivered));
     match delivered.lane {
         Lane::Closed => hold_back(pending, Ticket(attempt.saturating_add(1)), context),
         Lane::Open if pending.maybe_sent => claim(pending, attempt, delivered, Call::Query),
         Lane::Open => {
-            // Nothing was ever sent, so these bytes are the first.
-            pending.digest = Some(delivered.digest);
-            claim(pending, attempt, delivered, Call::Send)
+            let call = first_call(&mut pending, delivered, context);
+            claim(pending, attempt, delivered, call)
         }
     }
 }
@@ -176,22 +189,6 @@ fn hold_back(mut pending: Pending, ticket: Ticket, context: &Context<'_>) -> Tra
         reason: DeferReason::LaneClosed,
         unresolved,
     }))
-}
-
-/// Rule 11: only what was certainly never sent is settled as expired.
-fn expired(delivered: &Delivered<'_>, context: &Context<'_>, attempts: u32) -> Outcome {
-    let job = delivered.job;
-    Outcome {
-        kind: job.kind(),
-        fingerprint: delivered.fingerprint,
-        out_order_no: job.out_order_no().cloned(),
-        auth_no: answer::asked_auth_no(job),
-        amount: job.amount(),
-        resolution: Resolution::Rejected(Rejection::Expired),
-        attempts,
-        settled_at: context.now,
-        labels: job.labels.clone(),
-    }
 }
 
 /// How long a parked delivery waits: the lease it waits for is short.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::domain::entry::{Absence, Deferred, Entry, InFlight, Pending, Ticket};
 use crate::domain::ident::AlipayNo;
 use crate::domain::job::{MoneyJob, MoneyRequest};
-use crate::domain::outcome::{Failure, Outcome, Resolution};
+use crate::domain::outcome::{Failure, Outcome, Rejection, Resolution};
 use crate::domain::verdict::{
     Blockage, Finding, Operation, OperationStatus, Proof, Receipt, Refusal, Verdict,
 };
@@ -126,7 +126,7 @@ fn judge_sent(
         }
         Verdict::Refused(refusal) => settle_negative(
             &held,
-            Failure::Refused(refusal.clone()),
+            Resolution::Failed(Failure::Refused(refusal.clone())),
             answered.lease,
             context,
         ),
@@ -181,15 +181,28 @@ fn judge_queried(
     answered: &Answered<'_>,
     context: &Context<'_>,
 ) -> Transition {
-    // A query is only asked when something may have been sent.
-    held.pending.maybe_sent = true;
+    // A query is only asked when something may have been sent, but for the one about expiry, which
+    // alone asks of what the ledger believes unsent.
+    held.pending.maybe_sent |= answered.call != Call::QueryExpired;
     match finding {
         Finding::Found(operation) => match evidence_of(&held.pending.job, operation) {
             Evidence::Success(receipt) => settle_success(&held, &receipt, context),
-            Evidence::Closed => settle_negative(&held, Failure::Closed, answered.lease, context),
+            Evidence::Closed => settle_negative(
+                &held,
+                Resolution::Failed(Failure::Closed),
+                answered.lease,
+                context,
+            ),
             Evidence::OtherContent => Transition::Conflict(Vacate::RemoveEntry),
             Evidence::Nothing => defer_sent(held, DeferReason::InProgress, context),
         },
+        // Rule 11: neither the ledger nor Alipay knows of it, and it is not sent any more.
+        Finding::NotFound if answered.call == Call::QueryExpired => settle_negative(
+            &held,
+            Resolution::Rejected(Rejection::Expired),
+            answered.lease,
+            context,
+        ),
         Finding::NotFound => {
             held.pending.absence = absence::one_more(held.pending.absence, context.now);
             judge_not_found(held, answered, context)
@@ -211,7 +224,8 @@ fn judge_not_found(
         || absence::missing(held.pending.absence, context.now, context.policy) == Missing::Nothing;
     if let Some(refusal) = held.pending.refusal.clone() {
         return if confirmed {
-            settle_negative(&held, Failure::Refused(refusal), answered.lease, context)
+            let failed = Resolution::Failed(Failure::Refused(refusal));
+            settle_negative(&held, failed, answered.lease, context)
         } else {
             defer(held, DeferReason::RefusalUnconfirmed, context)
         };
@@ -318,18 +332,15 @@ fn settle_success(held: &InFlight, receipt: &Receipt, context: &Context<'_>) -> 
 /// Rule 8: a negative word is spoken only while the own lease lives.
 fn settle_negative(
     held: &InFlight,
-    failure: Failure,
+    resolution: Resolution,
     lease: LeaseLife,
     context: &Context<'_>,
 ) -> Transition {
     match lease {
         LeaseLife::Over => Transition::StartOver,
-        LeaseLife::Alive => Transition::Settle(Box::new(outcome(
-            &held.pending,
-            None,
-            Resolution::Failed(failure),
-            context,
-        ))),
+        LeaseLife::Alive => {
+            Transition::Settle(Box::new(outcome(&held.pending, None, resolution, context)))
+        }
     }
 }
 
@@ -354,7 +365,7 @@ fn outcome(
 }
 
 /// The `auth_no` that the job itself names: a refund's pay order.
-pub(super) fn asked_auth_no(job: &MoneyJob) -> Option<AlipayNo> {
+fn asked_auth_no(job: &MoneyJob) -> Option<AlipayNo> {
     match &job.request {
         MoneyRequest::Refund { auth_no, .. } => Some(auth_no.clone()),
         MoneyRequest::Disburse { .. } | MoneyRequest::Pay { .. } => None,

@@ -18,9 +18,9 @@ pub(super) fn rescue(state: Option<&Entry>, context: &Context<'_>) -> Transition
         None => Transition::Refuse(NotApplicable::NoEntry),
         Some(Entry::Settled(_)) => Transition::Refuse(NotApplicable::AlreadySettled),
         Some(Entry::InFlight(entry)) => {
-            // The holder is gone and may have sent: as at a takeover.
+            // The holder is gone and may have sent, unless it only asked: as at a takeover.
             let mut pending = entry.pending.clone();
-            pending.maybe_sent = true;
+            pending.maybe_sent = entry.is_maybe_sent() || context.memory == Memory::Doubtful;
             pending.absence = Absence::default();
             republish(pending, entry.lease.expires_at, entry.attempt, context)
         }

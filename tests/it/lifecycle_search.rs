@@ -57,6 +57,7 @@ const NONE: Budget = Budget {
     duplicates: 0,
     conflicts: 0,
     flushes: 0,
+    oblivions: 0,
     failovers: 0,
     rescues: 0,
     notifications: 0,
@@ -69,6 +70,13 @@ const ONE: Budget = Budget { faults: 1, ..NONE };
 const TWO: Budget = Budget { faults: 2, ..NONE };
 const FLUSH: Budget = Budget { flushes: 1, ..ONE };
 const FLUSH_2: Budget = Budget { flushes: 1, ..TWO };
+/// A producer submits a paid job again after everything here has forgotten it.
+const OBLIVION: Budget = Budget {
+    oblivions: 1,
+    duplicates: 1,
+    expiries: 1,
+    ..ONE
+};
 const FAILOVER: Budget = Budget {
     failovers: 1,
     ..ONE
@@ -174,6 +182,12 @@ const MEMORY: &[Row] = &[
     row("flush-expiry", Budget { expiries: 1, ..FLUSH }),
     row("flush-expiry-2", Budget { expiries: 1, ..FLUSH_2 }),
     row("flush-closed-lane", Budget { closures: 1, ..FLUSH }),
+    row("oblivion-expiry", OBLIVION),
+    row("oblivion-expiry-2", Budget { faults: 2, ..OBLIVION }),
+    row("oblivion-expiry-rescue", Budget { rescues: 1, ..OBLIVION }),
+    row("oblivion-expiry-flush", Budget { flushes: 1, ..OBLIVION }),
+    row("oblivion-expiry-closed-lane", Budget { closures: 1, ..OBLIVION }),
+    bank(row("oblivion-expiry-unique-violation", OBLIVION), Idempotency::Used),
     refusing(row("flush-refused-after-effect", FLUSH_2)),
     row("failover", FAILOVER),
     row("failover-duplicate", Budget { duplicates: 1, ..FAILOVER }),
@@ -259,6 +273,7 @@ const MISTAKES: &[(Mistake, Row, &str)] = &[
     (Mistake::IgnoresDoubt, refusing(row("flush", FLUSH_2)), "P3"),
     (Mistake::SettlesLateNegatives, row("plain", TWO), "P3"),
     (Mistake::RejectsWhateverIsExpired, row("expiry", Budget { expiries: 1, ..ONE }), "P3"),
+    (Mistake::RejectsTheForgotten, row("oblivion-expiry", OBLIVION), "P3"),
     (Mistake::SharesTheConflictId, row("conflict", CONFLICT), "P4"),
     (Mistake::ComparesNothing, differ(row("conflict-flush-payee", Budget { flushes: 1, ..CONFLICT }), Difference::Payee), "P5"),
 ];

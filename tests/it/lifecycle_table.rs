@@ -41,10 +41,11 @@ fn check(columns: &[State], rows: &[(Case, &str)]) {
 }
 
 /// Every state, in the order of the tables below.
-const STATES: [State; 10] = [
+const STATES: [State; 11] = [
     State::Absent,
     State::Held,
     State::LeaseOver,
+    State::AskedExpired,
     State::Unsent,
     State::Sent,
     State::GivenToOperators,
@@ -63,20 +64,21 @@ fn each_state_meets_each_delivery() {
     let newest = first.ticket(3);
     let closed = |case: Case| case.lane(Lane::Closed);
     check(&STATES, &[
-        //                          absent               | held | lease over           | unsent {3}          | sent {3}             | given to operators {3} | succeeded      | failed      | other job | other job, settled
-        (first,                    "claim 1, send        | park | claim 3!, query      | drop                | drop                 | claim 3!, query        | tell succeeded | tell failed | conflict  | conflict"),
-        (first.expired(),          "settle expired       | park | claim 3!, query      | drop                | drop                 | claim 3!, query        | tell succeeded | tell failed | conflict  | conflict"),
-        (again,                    "claim 1!, query once | park | claim 3!, query      | drop                | drop                 | claim 3!, query        | tell succeeded | tell failed | park      | conflict"),
-        (again.expired(),          "claim 1!, query once | park | claim 3!, query      | drop                | drop                 | claim 3!, query        | tell succeeded | tell failed | park      | conflict"),
-        (first.doubtful(),         "claim 1!, query once | park | claim 3!, query      | drop                | drop                 | claim 3!, query        | tell succeeded | tell failed | park      | conflict"),
-        (old,                      "claim 3!, query once | park | claim 3!, query      | drop                | drop                 | claim 3!, query        | tell succeeded | tell failed | park      | conflict"),
-        (newest,                   "claim 4!, query once | park | claim 4!, query      | claim 3, send       | claim 3!, query      | claim 3!, query        | tell succeeded | tell failed | park      | conflict"),
-        (newest.expired(),         "claim 4!, query once | park | claim 4!, query      | settle expired      | claim 3!, query      | claim 3!, query        | tell succeeded | tell failed | park      | conflict"),
-        (newest.doubtful(),        "claim 4!, query once | park | claim 4!, query      | claim 3!, query     | claim 3!, query      | claim 3!, query        | tell succeeded | tell failed | park      | conflict"),
-        (closed(first),            "defer 1 lane_closed  | park | defer 3! lane_closed | drop                | drop                 | defer 4! lane_closed   | tell succeeded | tell failed | conflict  | conflict"),
-        (closed(again),            "defer 1! lane_closed | park | defer 3! lane_closed | drop                | drop                 | defer 4! lane_closed   | tell succeeded | tell failed | park      | conflict"),
-        (closed(newest),           "defer 4! lane_closed | park | defer 4! lane_closed | defer 4 lane_closed | defer 4! lane_closed | defer 4! lane_closed   | tell succeeded | tell failed | park      | conflict"),
-        (closed(newest).expired(), "defer 4! lane_closed | park | defer 4! lane_closed | settle expired      | defer 4! lane_closed | defer 4! lane_closed   | tell succeeded | tell failed | park      | conflict"),
+        //                          absent                 | held | lease over           | asked, lease over      | unsent {3}             | sent {3}             | given to operators {3} | succeeded      | failed      | other job | other job, settled
+        (first,                    "claim 1, send          | park | claim 3!, query      | claim 3!, query        | drop                   | drop                 | claim 3!, query        | tell succeeded | tell failed | conflict  | conflict"),
+        (first.expired(),          "claim 1, query expired | park | claim 3!, query      | claim 3, query expired | drop                   | drop                 | claim 3!, query        | tell succeeded | tell failed | conflict  | conflict"),
+        (again,                    "claim 1!, query once   | park | claim 3!, query      | claim 3!, query        | drop                   | drop                 | claim 3!, query        | tell succeeded | tell failed | park      | conflict"),
+        (again.expired(),          "claim 1!, query once   | park | claim 3!, query      | claim 3, query expired | drop                   | drop                 | claim 3!, query        | tell succeeded | tell failed | park      | conflict"),
+        (first.doubtful(),         "claim 1!, query once   | park | claim 3!, query      | claim 3!, query        | drop                   | drop                 | claim 3!, query        | tell succeeded | tell failed | park      | conflict"),
+        (old,                      "claim 3!, query once   | park | claim 3!, query      | claim 3!, query        | drop                   | drop                 | claim 3!, query        | tell succeeded | tell failed | park      | conflict"),
+        (newest,                   "claim 4!, query once   | park | claim 4!, query      | claim 4!, query        | claim 3, send          | claim 3!, query      | claim 3!, query        | tell succeeded | tell failed | park      | conflict"),
+        (newest.expired(),         "claim 4!, query once   | park | claim 4!, query      | claim 4, query expired | claim 3, query expired | claim 3!, query      | claim 3!, query        | tell succeeded | tell failed | park      | conflict"),
+        (newest.doubtful(),        "claim 4!, query once   | park | claim 4!, query      | claim 4!, query        | claim 3!, query        | claim 3!, query      | claim 3!, query        | tell succeeded | tell failed | park      | conflict"),
+        (closed(first),            "defer 1 lane_closed    | park | defer 3! lane_closed | defer 3! lane_closed   | drop                   | drop                 | defer 4! lane_closed   | tell succeeded | tell failed | conflict  | conflict"),
+        (closed(first).expired(),  "defer 1 lane_closed    | park | defer 3! lane_closed | defer 3 lane_closed    | drop                   | drop                 | defer 4! lane_closed   | tell succeeded | tell failed | conflict  | conflict"),
+        (closed(again),            "defer 1! lane_closed   | park | defer 3! lane_closed | defer 3! lane_closed   | drop                   | drop                 | defer 4! lane_closed   | tell succeeded | tell failed | park      | conflict"),
+        (closed(newest),           "defer 4! lane_closed   | park | defer 4! lane_closed | defer 4! lane_closed   | defer 4 lane_closed    | defer 4! lane_closed | defer 4! lane_closed   | tell succeeded | tell failed | park      | conflict"),
+        (closed(newest).expired(), "defer 4! lane_closed   | park | defer 4! lane_closed | defer 4 lane_closed    | defer 4 lane_closed    | defer 4! lane_closed | defer 4! lane_closed   | tell succeeded | tell failed | park      | conflict"),
     ]);
 }
 
@@ -86,28 +88,33 @@ fn each_state_meets_each_answer() {
     let sent = Held { maybe_sent: true, ..Held::default() };
     let send = |word| answered(Call::Send, word);
     let query = |word| answered(Call::Query, word).holding(sent);
+    let expired = |word| answered(Call::QueryExpired, word);
     let found = |status| query(Word::Found(status));
     check(&STATES, &[
-        //                                             absent                | held             | lease over       | unsent {3}       | sent {3}         | given to operators {3} | succeeded            | failed            | other job  | other job, settled
-        (send(Word::Succeeded),                       "settle succeeded      | settle succeeded | settle succeeded | settle succeeded | settle succeeded | settle succeeded       | tell succeeded       | contradict failed | start over | start over"),
-        (send(Word::Refused),                         "settle failed         | start over       | start over       | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
-        (send(Word::Refused).lease_over(),            "start over            | start over       | start over       | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
-        (send(Word::RefusedUnconfirmed),              "query once            | start over       | start over       | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
-        (send(Word::InProgress),                      "defer 3! in_progress  | start over       | start over       | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
-        (send(Word::Unknown),                         "defer 3! unknown      | start over       | start over       | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
-        (send(Word::AlreadyUsed),                     "query                 | start over       | start over       | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
-        (send(Word::NotExecuted),                     "defer 3 not_executed  | start over       | start over       | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
-        (send(Word::BlockedSigned),                   "defer 3 blocked       | start over       | start over       | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
-        (send(Word::BlockedUnsigned),                 "defer 3! blocked      | start over       | start over       | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
-        (found(OperationStatus::Success),             "settle succeeded      | settle succeeded | settle succeeded | settle succeeded | settle succeeded | settle succeeded       | tell succeeded       | contradict failed | start over | start over"),
-        (found(OperationStatus::Closed),              "settle closed         | start over       | start over       | start over       | start over       | start over             | contradict succeeded | tell failed       | start over | start over"),
-        (found(OperationStatus::Closed).lease_over(), "start over            | start over       | start over       | start over       | start over       | start over             | contradict succeeded | tell failed       | start over | start over"),
-        (found(OperationStatus::Init),                "defer 3! in_progress  | start over       | start over       | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
-        (query(Word::FoundOtherAmount),               "conflict, remove      | start over       | start over       | start over       | start over       | start over             | contradict succeeded | tell failed       | start over | start over"),
-        (query(Word::NotFound),                       "defer 3! not_found    | start over       | start over       | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
-        (query(Word::QueryUnknown),                   "defer 3! unknown      | start over       | start over       | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
-        (query(Word::QueryNotExecuted),               "defer 3! not_executed | start over       | start over       | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
-        (query(Word::QueryBlocked),                   "defer 3! blocked      | start over       | start over       | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
+        //                                                absent                | held             | lease over       | asked, lease over | unsent {3}       | sent {3}         | given to operators {3} | succeeded            | failed            | other job  | other job, settled
+        (send(Word::Succeeded),                          "settle succeeded      | settle succeeded | settle succeeded | settle succeeded  | settle succeeded | settle succeeded | settle succeeded       | tell succeeded       | contradict failed | start over | start over"),
+        (send(Word::Refused),                            "settle failed         | start over       | start over       | start over        | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
+        (send(Word::Refused).lease_over(),               "start over            | start over       | start over       | start over        | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
+        (send(Word::RefusedUnconfirmed),                 "query once            | start over       | start over       | start over        | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
+        (send(Word::InProgress),                         "defer 3! in_progress  | start over       | start over       | start over        | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
+        (send(Word::Unknown),                            "defer 3! unknown      | start over       | start over       | start over        | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
+        (send(Word::AlreadyUsed),                        "query                 | start over       | start over       | start over        | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
+        (send(Word::NotExecuted),                        "defer 3 not_executed  | start over       | start over       | start over        | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
+        (send(Word::BlockedSigned),                      "defer 3 blocked       | start over       | start over       | start over        | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
+        (send(Word::BlockedUnsigned),                    "defer 3! blocked      | start over       | start over       | start over        | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
+        (found(OperationStatus::Success),                "settle succeeded      | settle succeeded | settle succeeded | settle succeeded  | settle succeeded | settle succeeded | settle succeeded       | tell succeeded       | contradict failed | start over | start over"),
+        (found(OperationStatus::Closed),                 "settle closed         | start over       | start over       | start over        | start over       | start over       | start over             | contradict succeeded | tell failed       | start over | start over"),
+        (found(OperationStatus::Closed).lease_over(),    "start over            | start over       | start over       | start over        | start over       | start over       | start over             | contradict succeeded | tell failed       | start over | start over"),
+        (found(OperationStatus::Init),                   "defer 3! in_progress  | start over       | start over       | start over        | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
+        (query(Word::FoundOtherAmount),                  "conflict, remove      | start over       | start over       | start over        | start over       | start over       | start over             | contradict succeeded | tell failed       | start over | start over"),
+        (query(Word::NotFound),                          "defer 3! not_found    | start over       | start over       | start over        | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
+        (query(Word::QueryUnknown),                      "defer 3! unknown      | start over       | start over       | start over        | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
+        (query(Word::QueryNotExecuted),                  "defer 3! not_executed | start over       | start over       | start over        | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
+        (query(Word::QueryBlocked),                      "defer 3! blocked      | start over       | start over       | start over        | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
+        (expired(Word::Found(OperationStatus::Success)), "settle succeeded      | settle succeeded | settle succeeded | settle succeeded  | settle succeeded | settle succeeded | settle succeeded       | tell succeeded       | contradict failed | start over | start over"),
+        (expired(Word::NotFound),                        "settle expired        | start over       | start over       | start over        | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
+        (expired(Word::NotFound).lease_over(),           "start over            | start over       | start over       | start over        | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
+        (expired(Word::QueryUnknown),                    "defer 3 unknown       | start over       | start over       | start over        | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
     ]);
 }
 
@@ -115,13 +122,13 @@ fn each_state_meets_each_answer() {
 #[test]
 fn each_state_meets_what_is_learnt_and_what_is_overdue() {
     let found = |status| learnt(Word::Found(status));
-    check(&STATES[..8], &[
-        //                                 absent  | held             | lease over       | unsent {3}       | sent {3}         | given to operators {3} | succeeded            | failed
-        (found(OperationStatus::Success), "NoEntry | settle succeeded | settle succeeded | settle succeeded | settle succeeded | settle succeeded       | AlreadySettled       | contradict failed"),
-        (found(OperationStatus::Closed),  "NoEntry | NotEvidence      | NotEvidence      | NotEvidence      | NotEvidence      | NotEvidence            | contradict succeeded | AlreadySettled"),
-        (found(OperationStatus::Init),    "NoEntry | NotEvidence      | NotEvidence      | NotEvidence      | NotEvidence      | NotEvidence            | AlreadySettled       | AlreadySettled"),
-        (learnt(Word::FoundOtherAmount),  "NoEntry | NotEvidence      | NotEvidence      | NotEvidence      | NotEvidence      | NotEvidence            | NotEvidence          | NotEvidence"),
-        (overdue(),                       "NoEntry | rescue 3!        | rescue 3!        | rescue 4         | rescue 4!        | NotDue                 | AlreadySettled       | AlreadySettled"),
-        (overdue().doubtful(),            "NoEntry | rescue 3!        | rescue 3!        | rescue 4!        | rescue 4!        | NotDue                 | AlreadySettled       | AlreadySettled"),
+    check(&STATES[..9], &[
+        //                                 absent  | held             | lease over       | asked, lease over | unsent {3}       | sent {3}         | given to operators {3} | succeeded            | failed
+        (found(OperationStatus::Success), "NoEntry | settle succeeded | settle succeeded | settle succeeded  | settle succeeded | settle succeeded | settle succeeded       | AlreadySettled       | contradict failed"),
+        (found(OperationStatus::Closed),  "NoEntry | NotEvidence      | NotEvidence      | NotEvidence       | NotEvidence      | NotEvidence      | NotEvidence            | contradict succeeded | AlreadySettled"),
+        (found(OperationStatus::Init),    "NoEntry | NotEvidence      | NotEvidence      | NotEvidence       | NotEvidence      | NotEvidence      | NotEvidence            | AlreadySettled       | AlreadySettled"),
+        (learnt(Word::FoundOtherAmount),  "NoEntry | NotEvidence      | NotEvidence      | NotEvidence       | NotEvidence      | NotEvidence      | NotEvidence            | NotEvidence          | NotEvidence"),
+        (overdue(),                       "NoEntry | rescue 3!        | rescue 3!        | rescue 3          | rescue 4         | rescue 4!        | NotDue                 | AlreadySettled       | AlreadySettled"),
+        (overdue().doubtful(),            "NoEntry | rescue 3!        | rescue 3!        | rescue 3!         | rescue 4!        | rescue 4!        | NotDue                 | AlreadySettled       | AlreadySettled"),
     ]);
 }

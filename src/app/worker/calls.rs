@@ -19,9 +19,12 @@ impl Worker {
         if case.permit.is_some() {
             return Ok(Lane::Open);
         }
-        // What has been seen before, or may have been, is asked about before it is sent.
+        // What has been seen before, or may have been, is asked about before it is sent; what is
+        // expired is asked about alone.
         let is_new = case.arrival == Arrival::First && case.delivery.ticket.is_none();
-        let call = if is_new && self.context().memory == Memory::Sound {
+        let context = self.context();
+        let is_sent = is_new && !case.job.is_expired(context.now);
+        let call = if is_sent && context.memory == Memory::Sound {
             PacedCall::from(case.job.kind())
         } else {
             PacedCall::Query
@@ -42,7 +45,7 @@ impl Worker {
     pub(super) async fn take_token(&self, case: &mut Case<'_>, call: Call) {
         let kind = match call {
             Call::Send => PacedCall::from(case.job.kind()),
-            Call::Query | Call::QueryOnce => PacedCall::Query,
+            Call::Query | Call::QueryOnce | Call::QueryExpired => PacedCall::Query,
         };
         if case.token == Some(kind) {
             case.token = None;
@@ -55,7 +58,7 @@ impl Worker {
         let gateway = &self.ports.gateway;
         let came = match call {
             Call::Send => Came::Sent(gateway.send(&case.key.app, &case.prepared).await),
-            Call::Query | Call::QueryOnce => {
+            Call::Query | Call::QueryOnce | Call::QueryExpired => {
                 Came::Queried(gateway.query(&case.key.app, &case.job.query_target()).await)
             }
         };

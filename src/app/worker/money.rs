@@ -105,15 +105,6 @@ impl Worker {
                 _ if !looked && state.is_none() => {
                     state = self.read(case.delivery, &case.key).await?
                 }
-                Transition::Settle(outcome) => {
-                    let was_there = state.is_some();
-                    if let Some(turn) = self.settle(case, &mut state, *outcome).await? {
-                        return Ok(turn);
-                    }
-                    if was_there && state.is_none() {
-                        return Ok(Turn::StartOver);
-                    }
-                }
                 Transition::Announce(outcome) => {
                     self.metrics.duplicate(case.job.kind());
                     self.announce_settled(case, *outcome).await?;
@@ -131,6 +122,7 @@ impl Worker {
                     return Ok(Turn::Done);
                 }
                 other @ (Transition::Call { .. }
+                | Transition::Settle(_)
                 | Transition::Contradict { .. }
                 | Transition::StartOver
                 | Transition::Rescue(_)

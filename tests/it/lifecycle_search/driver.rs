@@ -40,6 +40,8 @@ pub(crate) enum Mistake {
     ResendsOtherBytes,
     /// `not_after` rejects whatever was sent.
     RejectsWhateverIsExpired,
+    /// An expired job without an entry is rejected, outside doubt, without asking Alipay.
+    RejectsTheForgotten,
     /// A conflict is announced under the number's own event id.
     SharesTheConflictId,
     /// The delivery is acknowledged before the outcome is announced.
@@ -296,18 +298,16 @@ impl Scenario<'_> {
         if self.has(Mistake::DropsTheNewestCopy) && matches!(world.ledger, Slot::Deferred { .. }) {
             ticket = ticket.and_then(|ticket| ticket.checked_sub(1));
         }
-        let mut state = self.translation.entry(world.ledger, world.lease);
-        let mut arrival = if copy.redelivered && doubt {
+        let state = self.translation.entry(world.ledger, world.lease);
+        let arrival = if copy.redelivered && doubt {
             Arrival::Again
         } else {
             Arrival::First
         };
-        let mut context = self.context(world);
-        if self.has(Mistake::RejectsWhateverIsExpired) && world.expired && !world.lease {
-            if !world.ledger.is_settled() {
-                state = None;
-            }
-            (arrival, ticket, context.memory) = (Arrival::First, None, Memory::Sound);
+        let context = self.context(world);
+        let rejects = self.has(Mistake::RejectsWhateverIsExpired) && !world.ledger.is_settled();
+        if rejects && world.expired && !world.lease {
+            return Transition::Settle(Box::new(self.translation.rejection(copy.job)));
         }
         let job = self.translation.job(copy.job, world.expired);
         let delivered = Delivered {
@@ -339,6 +339,12 @@ impl Scenario<'_> {
                     && matches!(world.ledger, Slot::Deferred { .. }) =>
             {
                 Transition::Drop
+            }
+            Transition::Claim {
+                call: Call::QueryExpired,
+                ..
+            } if self.has(Mistake::RejectsTheForgotten) && world.ledger == Slot::Absent => {
+                Transition::Settle(Box::new(self.translation.rejection(copy.job)))
             }
             told => told,
         }

@@ -48,6 +48,20 @@ impl Scenario<'_> {
                 world.doubtful = true;
             });
         }
+        // So much later that nobody works, and that whatever was sent is visible.
+        let quiet = world.workers.iter().all(Option::is_none)
+            && world.rescuer.is_none()
+            && world.notifier.is_none()
+            && world.bank.pending.is_empty()
+            && world.bank.visible;
+        if world.budget.oblivions > 0 && world.ledger != Slot::Absent && quiet {
+            let what = "THE LEDGER FORGETS, and the time of doubt is over".to_owned();
+            always(steps, what, world, |world| {
+                world.forgotten |= tells_no(world);
+                world.budget.oblivions -= 1;
+                world.write(Slot::Absent);
+            });
+        }
         if world.budget.failovers > 0 {
             match world.replica {
                 Replica::Following => {

@@ -27,6 +27,7 @@ use crate::lifecycle_search::world::{Asked, JobName, Known, Slot, Told, Word};
 
 pub(crate) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 pub(crate) const CONFIRMATIONS: u8 = 2;
+const NO_DIGEST: u8 = u8::MAX;
 const WINDOW: Duration = Duration::from_secs(30);
 const LEASE: Duration = Duration::from_secs(20);
 
@@ -95,7 +96,7 @@ impl Translation {
             fingerprint: fingerprint(known.job),
             return_address: self.return_address.clone(),
             maybe_sent: known.maybe_sent,
-            digest: Some(RequestDigest([known.digest; 16])),
+            digest: (known.digest != NO_DIGEST).then_some(RequestDigest([known.digest; 16])),
             absence: Absence {
                 count: u32::from(known.absences),
                 since: (known.absences > 0)
@@ -130,6 +131,11 @@ impl Translation {
             })),
             Slot::Settled { job: name, told } => Some(Entry::Settled(self.outcome(name, told))),
         }
+    }
+
+    /// The rejection of a job as expired.
+    pub(crate) fn rejection(&self, name: JobName) -> Outcome {
+        self.outcome(name, Told::Expired)
     }
 
     fn outcome(&self, name: JobName, told: Told) -> Outcome {
@@ -269,7 +275,7 @@ pub(crate) fn known(pending: &Pending) -> Known {
         absences: small(pending.absence.count).min(CONFIRMATIONS),
         number_used: pending.number_used,
         refused: pending.refusal.is_some(),
-        digest: pending.digest.map_or(u8::MAX, |digest| digest.0[0]),
+        digest: pending.digest.map_or(NO_DIGEST, |digest| digest.0[0]),
         rescues: small(pending.rescues),
     }
 }
@@ -298,6 +304,7 @@ pub(crate) fn asked(call: Call) -> Asked {
         Call::Send => Asked::Send,
         Call::Query => Asked::Query,
         Call::QueryOnce => Asked::QueryOnce,
+        Call::QueryExpired => Asked::QueryExpired,
     }
 }
 
@@ -306,5 +313,6 @@ pub(crate) fn call(asked: Asked) -> Call {
         Asked::Send => Call::Send,
         Asked::Query => Call::Query,
         Asked::QueryOnce => Call::QueryOnce,
+        Asked::QueryExpired => Call::QueryExpired,
     }
 }

@@ -95,6 +95,7 @@ pub(crate) enum Asked {
     Send,
     Query,
     QueryOnce,
+    QueryExpired,
 }
 
 /// Where a worker stands.
@@ -185,6 +186,8 @@ pub(crate) struct Budget {
     pub(crate) conflicts: u8,
     /// The ledger forgets everything.
     pub(crate) flushes: u8,
+    /// The ledger forgets everything, and nobody doubts any more: its retention, or a loss long ago.
+    pub(crate) oblivions: u8,
     /// The ledger is set back to what a replica has.
     pub(crate) failovers: u8,
     pub(crate) rescues: u8,

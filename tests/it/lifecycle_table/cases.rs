@@ -41,6 +41,8 @@ pub(crate) enum State {
     Held,
     /// In flight, attempt 2, the lease is over.
     LeaseOver,
+    /// As `LeaseOver`, of a claim that only asked whether an expired job was ever sent.
+    AskedExpired,
     /// Deferred with ticket 3, certainly never sent.
     Unsent,
     /// Deferred with ticket 3, something may have been sent.
@@ -283,7 +285,7 @@ impl Case {
                     call,
                     answer: match (call, &verdict, &finding) {
                         (Call::Send, Some(verdict), _) => Answer::Sent(verdict),
-                        (Call::Query | Call::QueryOnce, _, Some(finding)) => {
+                        (Call::Query | Call::QueryOnce | Call::QueryExpired, _, Some(finding)) => {
                             Answer::Queried(finding)
                         }
                         (call, _, _) => panic!("{call:?} is not answered by {word:?}"),
@@ -398,14 +400,17 @@ fn pending(fingerprint: Fingerprint, maybe_sent: bool) -> Pending {
 }
 
 fn entry(state: State) -> Option<Entry> {
-    let in_flight = |expires_at| {
+    let in_flight = |expires_at, digest| {
         Entry::InFlight(InFlight {
             lease: Lease {
                 token: LeaseToken(2),
                 expires_at,
             },
             attempt: 2,
-            pending: pending(JOB, false),
+            pending: Pending {
+                digest,
+                ..pending(JOB, false)
+            },
         })
     };
     let deferred = |pending| {
@@ -430,8 +435,9 @@ fn entry(state: State) -> Option<Entry> {
     };
     Some(match state {
         State::Absent => return None,
-        State::Held => in_flight(NOW.plus(Duration::from_millis(1))),
-        State::LeaseOver => in_flight(NOW),
+        State::Held => in_flight(NOW.plus(Duration::from_millis(1)), Some(DIGEST)),
+        State::LeaseOver => in_flight(NOW, Some(DIGEST)),
+        State::AskedExpired => in_flight(NOW, None),
         State::Unsent => deferred(pending(JOB, false)),
         State::Sent => deferred(pending(JOB, true)),
         State::GivenToOperators => deferred(Pending {

@@ -153,6 +153,7 @@ fn rule_08_a_negative_word_needs_the_own_living_lease() {
         answered(Call::Send, Word::Refused),
         answered(Call::Query, Word::Found(OperationStatus::Closed)).holding(SENT),
         answered(Call::QueryOnce, Word::NotFound).holding(once),
+        answered(Call::QueryExpired, Word::NotFound),
     ] {
         for on in [case.own(), case] {
             assert!(on.on(State::Absent).starts_with("settle"), "{case:?}");
@@ -211,15 +212,61 @@ fn rule_10_other_bytes_than_the_first_are_never_sent() {
 }
 
 #[test]
-fn rule_11_only_what_was_certainly_never_sent_expires() {
+fn rule_11_an_expired_job_is_asked_about_and_never_sent() {
     let expired = delivered().expired();
-    assert_eq!(expired.on(State::Absent), "settle expired");
-    assert_eq!(expired.ticket(3).on(State::Unsent), "settle expired");
+    let closed = expired.lane(Lane::Closed);
+    for (case, state, told) in [
+        (expired, State::Absent, "claim 1, query expired"),
+        (closed, State::Absent, "defer 1 lane_closed"),
+        (expired.ticket(3), State::Unsent, "claim 3, query expired"),
+        (closed.ticket(3), State::Unsent, "defer 4 lane_closed"),
+        // Whoever takes over from a holder that only asked does the same.
+        (expired, State::AskedExpired, "claim 3, query expired"),
+        (
+            expired.again().ticket(3),
+            State::AskedExpired,
+            "claim 4, query expired",
+        ),
+        (closed, State::AskedExpired, "defer 3 lane_closed"),
+        (overdue(), State::AskedExpired, "rescue 3"),
+    ] {
+        assert_eq!(case.on(state), told, "{case:?} {state:?}");
+    }
+    let query = |word| answered(Call::QueryExpired, word).own();
+    assert_eq!(query(Word::NotFound).on(State::Held), "settle expired");
+    let unknown = query(Word::QueryUnknown).later(Duration::from_secs(24 * 60 * 60));
+    assert_eq!(unknown.on(State::Held), "defer 3 unknown");
+}
+
+#[test]
+fn rule_11_a_claim_that_only_asks_has_no_digest_until_it_may_have_been_sent() {
+    let digest = |told| match told {
+        Transition::Claim { entry, .. } => entry.pending.digest,
+        other => panic!("{other:?}"),
+    };
+    let expired = delivered().expired();
+    assert_eq!(digest(expired.told(State::Absent)), None);
+    assert_eq!(digest(expired.ticket(3).told(State::Unsent)), None);
+    assert_eq!(digest(expired.told(State::AskedExpired)), None);
+    // Rule 10 needs it from here on.
+    for case in [delivered(), expired.doubtful()] {
+        assert!(digest(case.told(State::AskedExpired)).is_some(), "{case:?}");
+    }
+}
+
+#[test]
+fn rule_11_what_may_have_been_sent_is_followed_to_its_end() {
+    let expired = delivered().expired();
     for (case, state, told) in [
         (expired.again(), State::Absent, "claim 1!, query once"),
         (expired.ticket(0), State::Absent, "claim 1!, query once"),
         (expired.doubtful(), State::Absent, "claim 1!, query once"),
         (expired, State::LeaseOver, "claim 3!, query"),
+        (expired.doubtful(), State::AskedExpired, "claim 3!, query"),
+        // A ticket beyond the dead holder's own copy tells of writes that the ledger has lost.
+        (expired.ticket(4), State::AskedExpired, "claim 5!, query"),
+        (delivered(), State::AskedExpired, "claim 3!, query"),
+        (overdue().doubtful(), State::AskedExpired, "rescue 3!"),
         (expired.ticket(3), State::Sent, "claim 3!, query"),
         (
             expired.ticket(3).doubtful(),

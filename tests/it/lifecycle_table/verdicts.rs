@@ -60,6 +60,28 @@ fn each_answer_to_a_query() {
     }
 }
 
+/// Each answer to the question about an expired job that nobody is known to have sent: what is not
+/// answered is still not sent.
+#[rustfmt::skip]
+#[test]
+fn each_answer_to_a_query_about_an_expired_job() {
+    let (success, closed, init) = (OperationStatus::Success, OperationStatus::Closed, OperationStatus::Init);
+    for (word, alive, over) in [
+        (Word::Found(success),   "settle succeeded",      "settle succeeded"),
+        (Word::Found(closed),    "settle closed",         "start over"),
+        (Word::Found(init),      "defer 3! in_progress",  "defer 3! in_progress"),
+        (Word::FoundOtherAmount, "conflict, remove",      "conflict, remove"),
+        (Word::NotFound,         "settle expired",        "start over"),
+        (Word::QueryUnknown,     "defer 3 unknown",       "defer 3 unknown"),
+        (Word::QueryNotExecuted, "defer 3 not_executed",  "defer 3 not_executed"),
+        (Word::QueryBlocked,     "defer 3 blocked",       "defer 3 blocked"),
+    ] {
+        let query = answered(Call::QueryExpired, word).own();
+        assert_eq!(query.on(State::Held), alive, "{word:?}");
+        assert_eq!(query.lease_over().on(State::Held), over, "{word:?}, the lease is over");
+    }
+}
+
 /// Only where nothing but the lack of an entry, or a refusal of the only attempt, speaks for an
 /// effect is one "not found" enough.
 #[test]

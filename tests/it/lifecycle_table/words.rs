@@ -13,6 +13,7 @@ const fn word(call: Call) -> &'static str {
         Call::Send => "send",
         Call::Query => "query",
         Call::QueryOnce => "query once",
+        Call::QueryExpired => "query expired",
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use hongbaod::adapters::memory_ledger::MemoryLedger;
 use hongbaod::domain::entry::Entry;
 use hongbaod::domain::job::Kind;
-use hongbaod::domain::verdict::{Doubt, Finding, OperationStatus, Refusal, Verdict};
+use hongbaod::domain::verdict::{Doubt, Finding, NotExecuted, OperationStatus, Refusal, Verdict};
 use hongbaod::ports::broker::Broker as _;
 use hongbaod::ports::ledger::Connection;
 
@@ -387,19 +388,100 @@ async fn rule_16_what_a_query_finds_settles_a_job_that_waits() {
     world.stop().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn rule_11_an_expired_job_that_was_never_sent_is_rejected_without_a_call() {
-    let world = World::start(vec![]);
-    world
-        .submit(&JOB.replace(
-            "\"kind\"",
-            "\"not_after\":\"2020-01-01T00:00:00Z\",\"kind\"",
-        ))
-        .await;
+/// [`JOB`], with the instant after which it is not to be sent.
+fn job_until(not_after: &str) -> String {
+    JOB.replace('{', &format!("{{\"not_after\":\"{not_after}\","))
+}
+
+fn expired_job() -> String {
+    job_until("2020-01-01T00:00:00Z")
+}
+
+fn no_answer() -> Scripted {
+    Scripted::Queried(Finding::Unknown(Doubt::TimedOut))
+}
+
+/// Works on an expired job that was never sent, and checks that the end of it is a rejection after
+/// so many queries and no send.
+async fn is_rejected_after(queries: usize, world: World) {
     let (key, event) = world.event().await;
     assert_eq!(
         (key.as_str(), event["data"]["reason"].as_str()),
         ("disburse.rejected", Some("expired"))
     );
+    let journal = world.stop().await;
+    let calls = (journal.count("query"), journal.count("send"));
+    assert_eq!(calls, (queries, 0), "{:#?}", journal.lines());
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_11_an_expired_job_is_asked_about_once_and_rejected() {
+    let world = World::start(vec![not_found()]);
+    world.submit(&expired_job()).await;
+    world.until("ack", 1).await;
+    let expected = [
+        "insert InFlight{1}",
+        "query",
+        "replace by Settled{rejected}",
+        "event disburse.rejected",
+        "ack",
+    ];
+    assert_eq!(world.journal.lines(), expected);
+    is_rejected_after(1, world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_11_an_expired_duplicate_of_a_forgotten_paid_job_is_told_that_it_succeeded() {
+    // The ledger forgets by its retention, and by a loss whose time of doubt is over.
+    for forget in [MemoryLedger::expire, MemoryLedger::forget_everything] {
+        let world = World::start(vec![success(), found(OperationStatus::Success)]);
+        let job = job_until("2026-11-22T23:00:00Z");
+        world.submit(&job).await;
+        let (_, first) = world.event().await;
+        forget(&world.ledger.inner, START.plus(Duration::from_secs(1)));
+        assert_eq!(world.ledger.entry("R1").await, None);
+        tokio::time::sleep(Duration::from_secs(8 * 24 * 60 * 60)).await;
+        world.submit(&job).await;
+        let (_, second) = world.event().await;
+        assert_eq!(
+            (&first["id"], &first["data"]),
+            (&second["id"], &second["data"])
+        );
+        let journal = world.stop().await;
+        assert_eq!((journal.count("send"), journal.count("query")), (1, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_11_an_expired_job_without_an_answer_is_asked_about_again_and_never_sent() {
+    let not_executed = Scripted::Queried(Finding::NotExecuted(NotExecuted::Limited));
+    let script = vec![no_answer(), not_executed, no_answer(), not_found()];
+    let world = World::start(script);
+    world.submit(&expired_job()).await;
+    is_rejected_after(4, world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_11_a_question_that_died_is_asked_again_by_whoever_takes_over() {
+    let world = World::start(vec![Scripted::Panic, not_found()]);
+    world.submit(&expired_job()).await;
+    is_rejected_after(2, world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_11_a_question_that_died_is_asked_again_after_a_rescue() {
+    let world = World::start(vec![no_answer(), Scripted::Panic, not_found()]);
+    world.submit(&expired_job()).await;
+    world.until("hand back", 1).await;
+    steal_copies(&world, 1).await;
+    is_rejected_after(3, world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_11_a_not_found_that_comes_after_the_lease_is_no_word() {
+    let late = Scripted::Late(Duration::from_secs(21), Box::new(not_found()));
+    let world = World::start(vec![late, found(OperationStatus::Success)]);
+    world.submit(&expired_job()).await;
+    assert_eq!(world.event().await.0, "disburse.succeeded");
     assert_eq!(world.stop().await.count("send"), 0);
 }
