@@ -5,11 +5,11 @@
 mod agreement;
 mod bad_start;
 mod books;
-mod broker;
+pub(crate) mod broker;
 mod crash;
-mod plan;
-mod process;
+pub(crate) mod plan;
+pub(crate) mod process;
 mod quiet;
 mod server_loss;
 mod termination;
-mod world;
+pub(crate) mod world;

@@ -14,6 +14,7 @@ mod cli;
 mod daemon;
 mod demo;
 mod docs;
+mod faults;
 mod gateway;
 mod house;
 mod layers;

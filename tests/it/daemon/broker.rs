@@ -19,20 +19,20 @@ use crate::patience::pause;
 
 /// What was buried, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct DeadLetter {
-    pub(super) body: Vec<u8>,
-    pub(super) reason: String,
-    pub(super) detail: String,
+pub(crate) struct DeadLetter {
+    pub(crate) body: Vec<u8>,
+    pub(crate) reason: String,
+    pub(crate) detail: String,
 }
 
 /// A connection of the test's own, and the channel on it.
-struct Line {
+pub(crate) struct Line {
     connection: Connection,
-    channel: Channel,
+    pub(crate) channel: Channel,
 }
 
 impl Line {
-    async fn open(url: &str) -> lapin::Result<Self> {
+    pub(crate) async fn open(url: &str) -> lapin::Result<Self> {
         let connection = Connection::connect(url, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
         Ok(Self {
@@ -41,13 +41,18 @@ impl Line {
         })
     }
 
-    async fn close(self) {
+    /// Another channel on the connection.
+    pub(crate) async fn another(&self) -> lapin::Result<Channel> {
+        self.connection.create_channel().await
+    }
+
+    pub(crate) async fn close(self) {
         self.connection.close(200, "done".into()).await.unwrap();
     }
 }
 
 /// Publishes bodies as they are, as a producer in another language may.
-pub(super) async fn publish(url: &str, prefix: &str, bodies: &[Vec<u8>]) {
+pub(crate) async fn publish(url: &str, prefix: &str, bodies: &[Vec<u8>]) {
     let line = Line::open(url).await.unwrap();
     let confirms = ConfirmSelectOptions::default();
     line.channel.confirm_select(confirms).await.unwrap();
@@ -72,7 +77,7 @@ pub(super) async fn publish(url: &str, prefix: &str, bodies: &[Vec<u8>]) {
 }
 
 /// Declares a quorum queue without dead letters, as somebody may have done by hand.
-pub(super) async fn declare_otherwise(url: &str, queue: &str) {
+pub(crate) async fn declare_otherwise(url: &str, queue: &str) {
     let line = Line::open(url).await.unwrap();
     let mut arguments = FieldTable::default();
     let quorum = AMQPValue::LongString("quorum".into());
@@ -84,7 +89,7 @@ pub(super) async fn declare_otherwise(url: &str, queue: &str) {
 }
 
 /// How many messages wait in each of the queues.
-pub(super) async fn counts(url: &str, queues: &[String]) -> lapin::Result<Vec<u32>> {
+pub(crate) async fn counts(url: &str, queues: &[String]) -> lapin::Result<Vec<u32>> {
     let line = Line::open(url).await?;
     let mut counts = Vec::new();
     for queue in queues {
@@ -100,7 +105,7 @@ pub(super) async fn counts(url: &str, queues: &[String]) -> lapin::Result<Vec<u3
 }
 
 /// Takes every message out of a queue: body and headers.
-pub(super) async fn take_all(url: &str, queue: &str) -> Vec<(Vec<u8>, FieldTable)> {
+pub(crate) async fn take_all(url: &str, queue: &str) -> Vec<(Vec<u8>, FieldTable)> {
     let line = Line::open(url).await.unwrap();
     let mut messages = Vec::new();
     while let Some(message) = line
@@ -117,7 +122,7 @@ pub(super) async fn take_all(url: &str, queue: &str) -> Vec<(Vec<u8>, FieldTable
 }
 
 /// Takes every dead letter.
-pub(super) async fn dead_letters(url: &str, prefix: &str) -> Vec<DeadLetter> {
+pub(crate) async fn dead_letters(url: &str, prefix: &str) -> Vec<DeadLetter> {
     let header = |headers: &FieldTable, name: &str| match headers.inner().get(name) {
         Some(AMQPValue::LongString(text)) => text.to_string(),
         other => format!("{other:?}"),
@@ -132,7 +137,7 @@ pub(super) async fn dead_letters(url: &str, prefix: &str) -> Vec<DeadLetter> {
 }
 
 /// The names of all queues of `options`.
-pub(super) async fn queues(options: &RabbitmqOptions) -> Vec<String> {
+pub(crate) async fn queues(options: &RabbitmqOptions) -> Vec<String> {
     let statuses = check_topology(options).await.unwrap();
     let queues = statuses
         .into_iter()
@@ -141,7 +146,7 @@ pub(super) async fn queues(options: &RabbitmqOptions) -> Vec<String> {
 }
 
 /// Deletes what `options` declared, and the subscriber's queue.
-pub(super) async fn demolish(url: &str, options: &RabbitmqOptions) {
+pub(crate) async fn demolish(url: &str, options: &RabbitmqOptions) {
     let statuses = check_topology(options).await.unwrap();
     let line = Line::open(url).await.unwrap();
     for status in statuses {
@@ -169,52 +174,31 @@ fn subscription(prefix: &str) -> String {
 
 /// A subscriber of every event with a durable queue, as the rest of the company would have it: it
 /// comes back after each loss of the broker.
-pub(super) struct Subscriber {
+pub(crate) struct Subscriber {
     events: Arc<Mutex<Vec<Value>>>,
     task: JoinHandle<()>,
 }
 
 impl Subscriber {
     /// Subscribes; no event after this call is missed.
-    pub(super) async fn start(url: &str, prefix: &str) -> Self {
-        let line = Line::open(url).await.unwrap();
-        let queue = subscription(prefix);
-        let durable = QueueDeclareOptions::durable();
-        let arguments = FieldTable::default();
-        let declared =
-            line.channel
-                .queue_declare(queue.as_str().into(), durable, arguments.clone());
-        declared.await.unwrap();
-        let outcomes = format!("{prefix}.outcomes").into();
-        let options = QueueBindOptions::default();
-        let bound = line.channel.queue_bind(
-            queue.as_str().into(),
-            outcomes,
-            "#".into(),
-            options,
-            arguments,
-        );
-        bound.await.unwrap();
-        line.close().await;
+    pub(crate) async fn start(url: &str, prefix: &str) -> Self {
         let events = Arc::new(Mutex::new(Vec::new()));
-        let (sink, url) = (Arc::clone(&events), url.to_owned());
-        let task = tokio::spawn(async move {
-            loop {
-                // Whatever goes wrong, the next connection gets the same events again.
-                drop(consume(&url, &queue, &sink).await);
-                pause(Duration::from_millis(100)).await;
-            }
+        let sink = Arc::clone(&events);
+        let task = subscribe(url, prefix, move |body| {
+            let event = serde_json::from_slice(body).expect("an event is JSON");
+            sink.lock().unwrap().push(event);
         });
+        let task = task.await;
         Self { events, task }
     }
 
     /// Every event so far, copies included, in the order in which they came.
-    pub(super) fn events(&self) -> Vec<Value> {
+    pub(crate) fn events(&self) -> Vec<Value> {
         self.events.lock().unwrap().clone()
     }
 
     /// How many they are.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.events.lock().unwrap().len()
     }
 }
@@ -225,7 +209,41 @@ impl Drop for Subscriber {
     }
 }
 
-async fn consume(url: &str, queue: &str, sink: &Mutex<Vec<Value>>) -> lapin::Result<()> {
+/// Hands the body of every event to `sink` until the task is aborted; no event after this call is
+/// missed.
+pub(crate) async fn subscribe(
+    url: &str,
+    prefix: &str,
+    sink: impl Fn(&[u8]) + Send + Sync + 'static,
+) -> JoinHandle<()> {
+    let line = Line::open(url).await.unwrap();
+    let queue = subscription(prefix);
+    let durable = QueueDeclareOptions::durable();
+    let arguments = FieldTable::default();
+    let declared = line
+        .channel
+        .queue_declare(queue.as_str().into(), durable, arguments.clone());
+    declared.await.unwrap();
+    let bound = line.channel.queue_bind(
+        queue.as_str().into(),
+        format!("{prefix}.outcomes").into(),
+        "#".into(),
+        QueueBindOptions::default(),
+        arguments,
+    );
+    bound.await.unwrap();
+    line.close().await;
+    let url = url.to_owned();
+    tokio::spawn(async move {
+        loop {
+            // Whatever goes wrong, the next connection gets the same events again.
+            drop(consume(&url, &queue, &sink).await);
+            pause(Duration::from_millis(100)).await;
+        }
+    })
+}
+
+async fn consume(url: &str, queue: &str, sink: &impl Fn(&[u8])) -> lapin::Result<()> {
     let line = Line::open(url).await?;
     let mut consumer = line
         .channel
@@ -238,8 +256,7 @@ async fn consume(url: &str, queue: &str, sink: &Mutex<Vec<Value>>) -> lapin::Res
         .await?;
     while let Some(delivery) = consumer.next().await {
         let delivery = delivery?;
-        let event = serde_json::from_slice(&delivery.data).expect("an event is JSON");
-        sink.lock().unwrap().push(event);
+        sink(&delivery.data);
         delivery.ack(BasicAckOptions::default()).await?;
     }
     Ok(())

@@ -5,19 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 /// The packet that all disbursements come from, and what it holds, as `--packet` takes it.
-pub(super) const PACKET: &str = "PACKET-1=100000.00";
+pub(crate) const PACKET: &str = "PACKET-1=10000000.00";
 
 /// Numbers drawn from a seed, always the same ones. Source: `SplitMix64`, Steele and others, 2014.
-pub(super) struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         eprintln!("seed={seed}");
         Self(seed)
     }
 
     /// A number below `bound`.
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -30,49 +30,49 @@ impl Dice {
 
 /// What must become of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(crate) enum Fate {
     Succeeded,
     Failed,
 }
 
 /// One number with everything that was asked under it.
 #[derive(Clone, Debug)]
-pub(super) struct PlannedJob {
-    pub(super) fate: Fate,
+pub(crate) struct PlannedJob {
+    pub(crate) fate: Fate,
     /// The amount; of jobs in conflict all of them, one of which wins.
-    pub(super) amounts: BTreeSet<String>,
+    pub(crate) amounts: BTreeSet<String>,
 }
 
 /// A job that must be refused, with what must be said of it.
 #[derive(Clone, Debug)]
-pub(super) struct BadJob {
-    pub(super) body: Vec<u8>,
-    pub(super) fault: &'static str,
+pub(crate) struct BadJob {
+    pub(crate) body: Vec<u8>,
+    pub(crate) fault: &'static str,
     /// What the id of its event begins with; `None` when its number cannot be read.
-    pub(super) event: Option<String>,
+    pub(crate) event: Option<String>,
 }
 
 /// Everything that one run submits.
 #[derive(Clone, Debug)]
-pub(super) struct Plan {
-    pub(super) jobs: BTreeMap<String, PlannedJob>,
+pub(crate) struct Plan {
+    pub(crate) jobs: BTreeMap<String, PlannedJob>,
     /// Bodies of good jobs, with copies and conflicts, in the order of submission.
-    pub(super) bodies: Vec<Vec<u8>>,
-    pub(super) bad: Vec<BadJob>,
+    pub(crate) bodies: Vec<Vec<u8>>,
+    pub(crate) bad: Vec<BadJob>,
 }
 
 /// How many of what.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shape {
-    pub(super) jobs: usize,
-    pub(super) duplicates: usize,
-    pub(super) conflicts: usize,
+pub(crate) struct Shape {
+    pub(crate) jobs: usize,
+    pub(crate) duplicates: usize,
+    pub(crate) conflicts: usize,
 }
 
 impl Plan {
     /// Draws the jobs of `shape` and ten bad ones; every thirtieth has a payee that Alipay does
     /// not know.
-    pub(super) fn draw(shape: Shape, dice: &mut Dice) -> Self {
+    pub(crate) fn draw(shape: Shape, dice: &mut Dice) -> Self {
         let mut jobs = BTreeMap::new();
         let mut bodies = Vec::new();
         let mut numbers = Vec::new();
@@ -112,14 +112,14 @@ impl Plan {
     }
 
     /// How many outcomes must be told at least, each with an id of its own.
-    pub(super) fn outcomes(&self) -> usize {
+    pub(crate) fn outcomes(&self) -> usize {
         let jobs: usize = self.jobs.values().map(|job| job.amounts.len()).sum();
         jobs + self.bad.iter().filter(|bad| bad.event.is_some()).count()
     }
 }
 
 /// The job with this number, as its producer writes it.
-pub(super) fn body(number: &str, amount: &str, fate: Fate) -> Vec<u8> {
+pub(crate) fn body(number: &str, amount: &str, fate: Fate) -> Vec<u8> {
     let mut job = json!({
         "kind": "disburse",
         "out_request_no": number,
@@ -136,7 +136,7 @@ pub(super) fn body(number: &str, amount: &str, fate: Fate) -> Vec<u8> {
     job.to_string().into_bytes()
 }
 
-fn yuan(fen: usize) -> String {
+pub(crate) fn yuan(fen: usize) -> String {
     format!("{}.{:02}", fen / 100, fen % 100)
 }
 

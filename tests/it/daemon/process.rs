@@ -13,37 +13,37 @@ use crate::patience::PATIENCE;
 
 /// Where a line was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Stdout,
     Stderr,
 }
 
 /// All that a process has written so far.
 #[derive(Debug, Default)]
-pub(super) struct Written {
-    pub(super) stdout: Vec<String>,
-    pub(super) stderr: Vec<String>,
+pub(crate) struct Written {
+    pub(crate) stdout: Vec<String>,
+    pub(crate) stderr: Vec<String>,
     /// Streams that have ended: two, and the process is over.
     ended: u8,
 }
 
 impl Written {
     /// Both streams, for a look at everything and for messages.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let lines = self.stdout.iter().chain(&self.stderr);
         lines.map(|line| format!("{line}\n")).collect()
     }
 }
 
 /// A running process; it is killed with this value.
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     written: watch::Receiver<Written>,
 }
 
 impl Process {
     /// Starts `hongbaod` with what `prepare` adds to the command.
-    pub(super) fn start(prepare: impl FnOnce(&mut Command)) -> Self {
+    pub(crate) fn start(prepare: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hongbaod"));
         prepare(&mut command);
         let mut child = command
@@ -60,12 +60,12 @@ impl Process {
     }
 
     /// What it has written so far.
-    pub(super) fn written(&self) -> watch::Ref<'_, Written> {
+    pub(crate) fn written(&self) -> watch::Ref<'_, Written> {
         self.written.borrow()
     }
 
     /// Waits until what it has written satisfies `enough`.
-    pub(super) async fn until(&self, what: &str, mut enough: impl FnMut(&Written) -> bool) {
+    pub(crate) async fn until(&self, what: &str, mut enough: impl FnMut(&Written) -> bool) {
         let mut written = self.written.clone();
         let wait = written.wait_for(|written| enough(written) || written.ended == 2);
         drop(
@@ -78,7 +78,7 @@ impl Process {
     }
 
     /// Waits for the first line on a stream with `words` in it and returns it.
-    pub(super) async fn line(&self, stream: Stream, words: &str) -> String {
+    pub(crate) async fn line(&self, stream: Stream, words: &str) -> String {
         let find = |written: &Written| {
             let lines = match stream {
                 Stream::Stdout => &written.stdout,
@@ -90,32 +90,37 @@ impl Process {
         find(&self.written()).unwrap()
     }
 
+    /// Whether it has ended, by itself or by a signal.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.written().ended == 2
+    }
+
     /// Sends a signal, such as `TERM`.
-    pub(super) fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let status = Command::new("kill").args(["-s", name, &pid]).status();
         assert!(status.unwrap().success(), "kill -s {name} {pid}");
     }
 
     /// Kills it as a crash would, and waits until it is gone.
-    pub(super) async fn crash(&mut self) {
+    pub(crate) async fn crash(&mut self) {
         self.signal("KILL");
         assert_eq!(self.exit_code().await, None, "it was killed");
     }
 
     /// Asks it to end by SIGTERM and returns its exit code.
-    pub(super) async fn terminate(&mut self) -> Option<i32> {
+    pub(crate) async fn terminate(&mut self) -> Option<i32> {
         self.signal("TERM");
         self.exit_code().await
     }
 
     /// Waits until it has ended: the exit code, or `None` if a signal ended it.
-    pub(super) async fn exit_code(&mut self) -> Option<i32> {
+    pub(crate) async fn exit_code(&mut self) -> Option<i32> {
         self.exit_code_within(PATIENCE).await
     }
 
     /// As [`Process::exit_code`], but not longer than `limit`.
-    pub(super) async fn exit_code_within(&mut self, limit: Duration) -> Option<i32> {
+    pub(crate) async fn exit_code_within(&mut self, limit: Duration) -> Option<i32> {
         let mut written = self.written.clone();
         let ended = written.wait_for(|written| written.ended == 2);
         if timeout(limit, ended).await.is_err() {

@@ -38,30 +38,30 @@ const SETTINGS: [(&str, &str); 13] = [
 ];
 
 /// What a world is made of.
-pub(super) struct WorldOptions<'a> {
-    pub(super) amqp: String,
-    pub(super) redis: String,
+pub(crate) struct WorldOptions<'a> {
+    pub(crate) amqp: String,
+    pub(crate) redis: String,
     /// Arguments of `hongbaod sandbox`, such as `--delay 20ms`.
-    pub(super) sandbox: &'a [&'a str],
+    pub(crate) sandbox: &'a [&'a str],
     /// Over [`SETTINGS`].
-    pub(super) settings: &'a [(&'static str, &'static str)],
+    pub(crate) settings: &'a [(&'static str, &'static str)],
 }
 
 /// A sandbox and a configuration.
-pub(super) struct World {
+pub(crate) struct World {
     directory: TempDir,
     sandbox: Process,
     /// Where the sandbox's console is: `http://127.0.0.1:PORT/_sandbox`.
     console: String,
     environment: Vec<(String, String)>,
-    pub(super) amqp: String,
-    pub(super) prefix: String,
+    pub(crate) amqp: String,
+    pub(crate) prefix: String,
     http: reqwest::Client,
 }
 
 impl World {
     /// Starts a sandbox with the packet, and writes the section that it prints into a file.
-    pub(super) async fn start(topic: &str, options: WorldOptions<'_>) -> Self {
+    pub(crate) async fn start(topic: &str, options: WorldOptions<'_>) -> Self {
         let directory = TempDir::new().unwrap();
         let keys = directory.path().join("keys");
         let sandbox = Process::start(|command| {
@@ -98,19 +98,27 @@ impl World {
     }
 
     /// Changes one variable for what is started from now on.
-    pub(super) fn set(&mut self, name: &str, value: &str) {
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.environment.retain(|(before, _)| before != name);
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// A file of this world's own.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// Starts `hongbaod` with `words` and this world's configuration.
-    pub(super) fn hongbaod(&self, words: &[&str]) -> Process {
-        Process::start(|command| self.prepare(command, words))
+    pub(crate) fn hongbaod(&self, words: &[&str]) -> Process {
+        self.hongbaod_with(words, &[])
+    }
+
+    /// As [`World::hongbaod`], with `settings` over this world's.
+    pub(crate) fn hongbaod_with(&self, words: &[&str], settings: &[(&str, String)]) -> Process {
+        Process::start(|command| {
+            self.prepare(command, words);
+            command.envs(settings.iter().map(|(name, value)| (name, value)));
+        })
     }
 
     fn prepare(&self, command: &mut Command, words: &[&str]) {
@@ -119,8 +127,12 @@ impl World {
     }
 
     /// Starts the daemon and waits until it is ready.
-    pub(super) async fn daemon(&self) -> Daemon {
-        let process = self.hongbaod(&["run"]);
+    pub(crate) async fn daemon(&self) -> Daemon {
+        self.daemon_of(self.hongbaod(&["run"])).await
+    }
+
+    /// Waits until `hongbaod run` is ready.
+    pub(crate) async fn daemon_of(&self, process: Process) -> Daemon {
         let line = process.line(Stream::Stderr, "hongbaod takes jobs").await;
         let line: Value = serde_json::from_str(&line).unwrap();
         let admin = format!("http://{}", line["admin"].as_str().unwrap());
@@ -134,12 +146,12 @@ impl World {
     }
 
     /// A subscriber of every event.
-    pub(super) async fn subscribe(&self) -> Subscriber {
+    pub(crate) async fn subscribe(&self) -> Subscriber {
         Subscriber::start(&self.amqp, &self.prefix).await
     }
 
     /// Submits bodies as the lines of a file, and returns the exit code and the lines printed.
-    pub(super) async fn submit(&self, bodies: &[Vec<u8>]) -> (Option<i32>, Vec<Value>) {
+    pub(crate) async fn submit(&self, bodies: &[Vec<u8>]) -> (Option<i32>, Vec<Value>) {
         let file = self.path("jobs.ndjson");
         std::fs::write(&file, bodies.join(&b'\n')).unwrap();
         let file = file.display().to_string();
@@ -151,41 +163,45 @@ impl World {
     }
 
     /// Submits the good jobs of a plan by the program, and the bad ones as others would.
-    pub(super) async fn submit_plan(&self, plan: &Plan) {
+    pub(crate) async fn submit_plan(&self, plan: &Plan) {
         let (code, lines) = self.submit(&plan.bodies).await;
         assert_eq!(code, Some(0), "{lines:?}");
         self.publish_bad(plan).await;
     }
 
     /// Publishes the bad jobs of a plan past the program, which would refuse them.
-    pub(super) async fn publish_bad(&self, plan: &Plan) {
+    pub(crate) async fn publish_bad(&self, plan: &Plan) {
         let bodies: Vec<Vec<u8>> = plan.bad.iter().map(|bad| bad.body.clone()).collect();
         broker::publish(&self.amqp, &self.prefix, &bodies).await;
     }
 
     /// A page of the sandbox's console, such as `operations`.
-    pub(super) async fn sandbox(&self, page: &str) -> Value {
+    pub(crate) async fn sandbox(&self, page: &str) -> Value {
         let answer = self.http.get(format!("{}/{page}", self.console)).send();
         serde_json::from_str(&answer.await.unwrap().text().await.unwrap()).unwrap()
     }
 
     /// Sets the sandbox's fault knobs.
-    pub(super) async fn set_faults(&self, knobs: &str) {
+    pub(crate) async fn set_faults(&self, knobs: &str) {
         let faults = format!("{}/faults", self.console);
         let answer = self.http.put(faults).body(knobs.to_owned()).send().await;
         assert!(answer.unwrap().status().is_success(), "{knobs}");
     }
 
-    /// The broker's part of this world's configuration.
-    pub(super) fn rabbitmq(&self) -> RabbitmqOptions {
+    /// This world's configuration.
+    pub(crate) fn config(&self) -> Config {
         let path = self.path("hongbaod.toml");
         let environment = self.environment.iter().cloned();
-        let config = Config::load(Some(&path), environment).unwrap();
-        rabbitmq_options(&config).unwrap()
+        Config::load(Some(&path), environment).unwrap()
+    }
+
+    /// The broker's part of it.
+    pub(crate) fn rabbitmq(&self) -> RabbitmqOptions {
+        rabbitmq_options(&self.config()).unwrap()
     }
 
     /// The queues in which jobs and their copies wait.
-    async fn job_queues(&self) -> Vec<String> {
+    pub(crate) async fn job_queues(&self) -> Vec<String> {
         let mut queues = broker::queues(&self.rabbitmq()).await;
         queues.retain(|queue| queue.contains(".jobs.") || queue.contains(".retry."));
         assert!(queues.len() > 8, "{queues:?}");
@@ -193,7 +209,7 @@ impl World {
     }
 
     /// Waits until all of a plan is told and buried, nothing waits and nothing is in flight.
-    pub(super) async fn finished(&self, plan: &Plan, subscriber: &Subscriber, daemon: &Daemon) {
+    pub(crate) async fn finished(&self, plan: &Plan, subscriber: &Subscriber, daemon: &Daemon) {
         let told = eventually("every outcome", async || {
             missing(plan, subscriber).is_empty()
         });
@@ -230,7 +246,7 @@ impl World {
     }
 
     /// Ends the daemon and compares everything, job by job.
-    pub(super) async fn agrees(&self, plan: &Plan, subscriber: &Subscriber, mut daemon: Daemon) {
+    pub(crate) async fn agrees(&self, plan: &Plan, subscriber: &Subscriber, mut daemon: Daemon) {
         self.finished(plan, subscriber, &daemon).await;
         assert_eq!(daemon.process.terminate().await, Some(0));
         let mut left = Vec::new();
@@ -252,34 +268,34 @@ impl World {
     }
 
     /// Deletes everything of this world from the broker, and ends the sandbox in good order.
-    pub(super) async fn demolish(mut self) {
+    pub(crate) async fn demolish(mut self) {
         broker::demolish(&self.amqp, &self.rabbitmq()).await;
         assert_eq!(self.sandbox.terminate().await, Some(0));
     }
 }
 
 /// A running daemon.
-pub(super) struct Daemon {
-    pub(super) process: Process,
+pub(crate) struct Daemon {
+    pub(crate) process: Process,
     admin: String,
     http: reqwest::Client,
 }
 
 impl Daemon {
     /// A page of the admin listener, with its status.
-    pub(super) async fn page(&self, path: &str) -> (u16, String) {
+    pub(crate) async fn page(&self, path: &str) -> (u16, String) {
         let answer = self.http.get(format!("{}{path}", self.admin)).send().await;
         let answer = answer.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
     /// Waits until `/readyz` says yes.
-    pub(super) async fn ready(&self) {
+    pub(crate) async fn ready(&self) {
         eventually("ready", async || self.page("/readyz").await.0 == 200).await;
     }
 
     /// Waits until `/readyz` says no, and says that it is because of `condition`.
-    pub(super) async fn unready(&self, condition: &str) {
+    pub(crate) async fn unready(&self, condition: &str) {
         eventually("unready", async || {
             let (status, body) = self.page("/readyz").await;
             let body: Value = serde_json::from_str(&body).unwrap();
@@ -293,7 +309,7 @@ impl Daemon {
     }
 
     /// Deliveries that are being worked on.
-    pub(super) async fn in_flight(&self) -> u32 {
+    pub(crate) async fn in_flight(&self) -> u32 {
         let (_, metrics) = self.page("/metrics").await;
         let lines = metrics
             .lines()
@@ -328,7 +344,7 @@ fn missing(plan: &Plan, subscriber: &Subscriber) -> Vec<String> {
 }
 
 /// Waits until a subscriber has seen `count` events.
-pub(super) async fn events(subscriber: &Subscriber, count: usize) {
+pub(crate) async fn events(subscriber: &Subscriber, count: usize) {
     eventually("some events", async || {
         pause(Duration::from_millis(1)).await;
         subscriber.count() >= count
