@@ -25,7 +25,7 @@ use hongbaod::adapters::clock::SystemClock;
 use hongbaod::ports::clock::Clock;
 
 use self::comparison::{Evidence, Findings, compare};
-use self::field::{Diary, Field};
+use self::field::{Diary, Field, content};
 use self::jobs::{Ask, Jobs, REFUNDS};
 use self::producer::Producer;
 use self::replica::{Replica, authority, look_for_bugs};
@@ -181,7 +181,10 @@ async fn set_up(length: Duration, dice: &mut Dice) -> (Arc<Field>, Jobs) {
     let queues = broker::queues(&world.rabbitmq()).await;
     let is_retry = |queue: &String| queue.contains(".retry.");
     let jobs = draw_jobs(&world, length, dice).await;
+    let contents = jobs.asks.iter().enumerate();
+    let places = contents.map(|(place, ask)| (content(&ask.body), place));
     let field = Field {
+        places: places.collect(),
         producer: Producer::start(&world.amqp, &world.prefix, Arc::clone(&jobs.asks)),
         world,
         replicas,

@@ -1,6 +1,6 @@
 //! Where the storm takes place, and how each fault is inflicted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,6 +26,9 @@ use crate::redis_server::connection;
 /// dead letters is deleted right after its election, the broker stops dead-lettering altogether,
 /// until it is started again. Neither is a fault of ours.
 const YOUTH: Duration = Duration::from_secs(8);
+
+/// The header of a copy that a daemon published.
+const TICKET: &str = "x-hongbao-ticket";
 
 /// How long a deleted retry queue stays away at least.
 const GAP: Duration = Duration::from_secs(1);
@@ -75,6 +78,8 @@ pub(crate) struct Diary {
     pub(crate) losses: Vec<Loss>,
     /// The [`content`] of every message that was thrown away.
     pub(crate) thrown_away: BTreeSet<String>,
+    /// How many they were.
+    pub(crate) thrown_away_count: usize,
 }
 
 /// What a message asks for, whoever wrote it: copies of the daemons are spelled their own way.
@@ -95,6 +100,8 @@ pub(crate) struct Field {
     pub(crate) node: RabbitmqServer,
     pub(crate) redis: String,
     pub(crate) producer: Producer,
+    /// Where each [`content`] is in the asks; of those that are equal any one.
+    pub(crate) places: HashMap<String, usize>,
     pub(crate) clock: SystemClock,
     /// Names of the retry queues, the shortest wait first.
     pub(crate) retry_queues: Vec<String>,
@@ -268,12 +275,18 @@ impl Field {
     async fn throw_away(&self, queue: &str) {
         self.producer.hold();
         eventually("the producer rests", async || self.producer.is_resting()).await;
-        for (body, _) in take_all(&self.world.amqp, queue).await {
-            self.diary
-                .lock()
-                .unwrap()
-                .thrown_away
-                .insert(content(&body));
+        for (body, headers) in take_all(&self.world.amqp, queue).await {
+            let content = content(&body);
+            // The producer publishes its own messages again, as after any accident of the broker's.
+            // What the daemons published is theirs to find missing.
+            if !headers.inner().contains_key(TICKET)
+                && let Some(ask) = self.places.get(&content)
+            {
+                self.producer.publish(*ask);
+            }
+            let mut diary = self.diary.lock().unwrap();
+            diary.thrown_away_count += 1;
+            diary.thrown_away.insert(content);
         }
     }
 

@@ -15,8 +15,8 @@ use crate::daemon::world::{Daemon, World};
 use crate::faults::proxy::Proxy;
 use crate::patience::pause;
 
-/// How often it is looked whether the process has ended by itself.
-const LOOK_PERIOD: Duration = Duration::from_millis(300);
+/// How often it is looked whether the process has ended by itself; an orchestrator waits too.
+const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
 /// What the daemon says when it has reached its servers.
 const UP: &str = "hongbaod takes jobs";

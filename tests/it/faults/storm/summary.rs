@@ -78,11 +78,12 @@ impl fmt::Display for Summary<'_> {
         )?;
         write!(
             f,
-            "messages {} (confirmed {}, repeated {}), thrown away with a queue and resubmitted {} \
-             (held by a daemon {}), ",
+            "messages {} (confirmed {}, repeated {}), thrown away with a queue {}, of those \
+             resubmitted at the end {} (held by a daemon {}), ",
             self.messages,
             self.published.confirmed,
             self.published.repeated,
+            self.diary.thrown_away_count,
             self.settled.resubmitted,
             self.settled.resubmitted_held,
         )?;
