@@ -52,11 +52,9 @@ const PERIOD: Duration = Duration::from_millis(100);
 /// The least that the configuration allows, so that nobody waits long for what was thrown away.
 const SETTINGS: [(&str, &str); 2] = [
     ("HONGBAOD__LEDGER__RESCUE_AFTER", "1m"),
+    // `field::PREFETCH`: few enough to be counted when they are gone with their queue.
     ("HONGBAOD__RABBITMQ__PREFETCH__DISBURSE", "16"),
 ];
-
-/// So many disburse jobs the daemons hold at most: those are gone with a queue that is deleted.
-const HELD_MAX: usize = REPLICAS * 16;
 
 /// What `tests/storm` asks for.
 #[derive(Clone, Copy, Debug)]
@@ -140,8 +138,6 @@ async fn every_job_comes_to_its_one_end_through_a_storm_of_faults() {
     };
     eprintln!("{summary}");
     check(&findings, &repeat);
-    let held_max = diary.losses.len() * HELD_MAX;
-    assert!(settled.resubmitted_held <= held_max, "{repeat}");
     let books = world.sandbox("books").await;
     assert_eq!(books["balanced"], true, "{books}");
     assert_eq!(books["movements_per_out_request_no_max"], 1, "{books}");

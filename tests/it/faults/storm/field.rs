@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::comparison::Forgetting;
 use super::producer::Producer;
 use super::replica::Replica;
-use super::schedule::{Fault, Link, Planned, Whose};
+use super::schedule::{Fault, Link, Planned, REPLICAS, Whose};
 use crate::daemon::broker::{Line, counts, take_all};
 use crate::daemon::world::World;
 use crate::faults::proxy::Proxy;
@@ -26,6 +26,9 @@ use crate::redis_server::connection;
 /// dead letters is deleted right after its election, the broker stops dead-lettering altogether,
 /// until it is started again. Neither is a fault of ours.
 const YOUTH: Duration = Duration::from_secs(8);
+
+/// How many disburse jobs a daemon holds at most.
+pub(crate) const PREFETCH: usize = 16;
 
 /// The header of a copy that a daemon published.
 const TICKET: &str = "x-hongbao-ticket";
@@ -59,6 +62,17 @@ pub(crate) struct Loss {
     pub(crate) what: Lost,
     /// What was published up to here may have been held.
     pub(crate) until: UnixMillis,
+}
+
+impl Loss {
+    /// How many jobs were gone with it at most, of those that had left no other trace.
+    pub(crate) fn held_max(self) -> usize {
+        match self.what {
+            Lost::Jobs => REPLICAS * PREFETCH,
+            // What came into the ladder between the last look and the deletion.
+            Lost::Copies => 4,
+        }
+    }
 }
 
 /// Whose messages.

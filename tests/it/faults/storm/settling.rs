@@ -1,6 +1,6 @@
 //! After the storm: waiting until every job has come to its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -48,8 +48,9 @@ pub(crate) struct Settled {
     pub(crate) dead_letters: Vec<DeadLetter>,
     /// Jobs that were thrown away before anything was known of them.
     pub(crate) resubmitted: usize,
-    /// Of them those that the daemons may have held when their queue was deleted.
-    pub(crate) resubmitted_held: usize,
+    /// Of them those that the daemons may have held when their queue was deleted: places in the
+    /// asks.
+    pub(crate) held: BTreeSet<usize>,
 }
 
 impl Settling<'_> {
@@ -59,6 +60,7 @@ impl Settling<'_> {
         let clock = SystemClock::new();
         let began = clock.monotonic().0;
         let mut settled = Settled::default();
+        let held_max: usize = self.diary.losses.iter().map(|loss| loss.held_max()).sum();
         let queues = self.world.job_queues().await;
         let ledger = inspector(self.world).await;
         loop {
@@ -75,13 +77,13 @@ impl Settling<'_> {
                     Remembered::Unsettled => waiting += 1,
                     state @ (Remembered::Nothing | Remembered::Settled { .. }) => {
                         let content = content(&self.asks[ask].body);
-                        if self.diary.thrown_away.contains(&content) {
+                        let is_gone = self.diary.thrown_away.contains(&content)
+                            || self.may_have_been_held(ask, &state)
+                                && settled.held.len() < held_max
+                                && settled.held.insert(ask);
+                        if is_gone {
                             self.producer.publish(ask);
                             again += 1;
-                        } else if self.may_have_been_held(ask, &state) {
-                            self.producer.publish(ask);
-                            again += 1;
-                            settled.resubmitted_held += 1;
                         }
                     }
                 }
@@ -111,7 +113,7 @@ impl Settling<'_> {
     /// What is neither told nor buried.
     fn missing(&self, letters: &[DeadLetter]) -> Vec<usize> {
         let mut missing = unanswered(self.asks, &self.told.lock().unwrap());
-        let buried: std::collections::BTreeSet<&[u8]> = letters
+        let buried: BTreeSet<&[u8]> = letters
             .iter()
             .map(|letter| letter.body.as_slice())
             .collect();

@@ -85,7 +85,7 @@ impl fmt::Display for Summary<'_> {
             self.published.repeated,
             self.diary.thrown_away_count,
             self.settled.resubmitted,
-            self.settled.resubmitted_held,
+            self.settled.held.len(),
         )?;
         write!(
             f,
