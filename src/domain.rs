@@ -2,6 +2,7 @@
 //!
 //! - [`money`]: [`Fen`](money::Fen), an amount
 //! - [`time`]: [`UnixMillis`](time::UnixMillis), an instant of the wall clock
+//! - [`backoff`]: the waits between attempts to reach a server
 //! - [`ident`]: the numbers and names that Alipay, producers and operators give to things
 //! - [`job`]: what a producer asks
 //! - [`draft`]: how a job is made from fields, with every mistake named
@@ -12,6 +13,7 @@
 //! Nothing here does I/O, reads a clock, draws a random number or knows a wire format.
 #![deny(clippy::arithmetic_side_effects)]
 
+pub mod backoff;
 pub mod draft;
 pub mod entry;
 pub mod ident;

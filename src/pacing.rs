@@ -291,6 +291,7 @@ impl SharedLane {
                 Standing::Waits(None) => waiter.bell.notified().await,
                 Standing::Waits(Some(length)) => {
                     tokio::select! {
+                        biased;
                         () = waiter.bell.notified() => {}
                         () = self.clock.sleep(length) => {}
                     }

@@ -11,6 +11,7 @@ pub mod client;
 mod connection;
 mod consumer;
 pub mod ladder;
+mod liveness;
 pub mod message;
 mod publisher;
 mod supervisor;

@@ -10,7 +10,7 @@ mod keys;
 mod server;
 mod supervisor;
 mod tripwire;
-mod value;
+pub mod value;
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -95,7 +95,8 @@ impl RedisLedger {
     /// checked again each time.
     ///
     /// A server without a canary counts as a memory loss: a first start and a flush cannot be told
-    /// apart. Where a canary is, its birth is taken as the last loss.
+    /// apart. So does a canary that was made for another server: there was a restart or a failover
+    /// that nobody has met yet. Any other canary's birth is taken as the last loss.
     ///
     /// # Errors
     ///

@@ -130,7 +130,7 @@ fn connection(name: &str, connection: Connection) -> Condition {
         Connection::Up => (ConditionState::Met, "connected"),
         Connection::Down => (
             ConditionState::Unmet,
-            "not connected; it is being tried again",
+            "not connected, or it refuses to work; it is being tried again",
         ),
     };
     Condition {

@@ -6,6 +6,7 @@
 //! is decided here is only in which order things are done, and when to stop trying.
 
 mod announce;
+mod background;
 mod calls;
 mod case;
 mod deliver;
@@ -31,13 +32,7 @@ use crate::pacing::Pacing;
 use crate::ports::broker::Broker;
 use crate::ports::clock::{Clock, Random};
 use crate::ports::gateway::Gateway;
-use crate::ports::ledger::{Connection, Ledger};
-
-/// How long a ledger that was away must have been back before jobs are taken again; doubles each
-/// time that it does not last.
-const STAY_MIN: Duration = Duration::from_millis(250);
-/// The longest such time; twice of it without trouble and the next one is short again.
-const STAY_MAX: Duration = Duration::from_secs(5);
+use crate::ports::ledger::Ledger;
 
 /// Everything outside that the worker touches.
 #[derive(Clone)]
@@ -115,7 +110,9 @@ impl Worker {
         let consumers = TaskTracker::new();
         for kind in Kind::ALL {
             let worker = Arc::clone(self);
-            consumers.spawn(async move { worker.consume(kind).await });
+            consumers.spawn(async move {
+                worker.restarting("consume", |_| worker.consume(kind)).await;
+            });
         }
         let background = CancellationToken::new();
         self.spawn_background(&background);
@@ -135,6 +132,7 @@ impl Worker {
             self.tasks.wait().await;
         };
         tokio::select! {
+            biased;
             () = drained => info!("drained"),
             () = self.ports.clock.sleep(grace) => {
                 warn!(left = self.tasks.len(), "the grace is over: unfinished jobs go to another replica");
@@ -151,80 +149,18 @@ impl Worker {
         self.draining.is_cancelled()
     }
 
-    async fn consume(self: Arc<Self>, kind: Kind) {
+    async fn consume(self: &Arc<Self>, kind: Kind) {
         while let Some(delivery) = self.ports.broker.next(kind).await {
-            let worker = Arc::clone(&self);
+            let worker = Arc::clone(self);
             let aborted = self.aborted.clone();
             self.tasks.spawn(async move {
                 tokio::select! {
+                    biased;
+                    // What can be finished without waiting is finished, even at the end.
                     () = worker.deliver(delivery) => {}
                     () = aborted.cancelled() => {}
                 }
             });
-        }
-    }
-
-    fn spawn_background(self: &Arc<Self>, until: &CancellationToken) {
-        let (worker, stop) = (Arc::clone(self), until.clone());
-        tokio::spawn(async move {
-            tokio::select! {
-                () = worker.follow_ledger() => {}
-                () = stop.cancelled() => {}
-            }
-        });
-        let (worker, stop) = (Arc::clone(self), until.clone());
-        tokio::spawn(async move {
-            tokio::select! {
-                () = worker.rescue_forever() => {}
-                () = stop.cancelled() => {}
-            }
-        });
-    }
-
-    /// Rule 14: while the ledger is away no jobs are taken, so that other replicas get them.
-    ///
-    /// Each pause gives back what was delivered ahead, which the broker counts against a limit. So
-    /// a ledger that comes and goes has to stay for longer and longer before jobs are taken again.
-    async fn follow_ledger(&self) {
-        let clock = &self.ports.clock;
-        let mut health = self.ports.ledger.health();
-        let mut taking = Connection::Up;
-        let mut stay = STAY_MIN;
-        let mut resumed_at = clock.monotonic();
-        loop {
-            self.metrics.set_ledger(&health);
-            let seen = health;
-            match (taking, health.connection) {
-                (Connection::Up, Connection::Down) => {
-                    warn!("the ledger is away: no new jobs are taken");
-                    self.ports.broker.pause().await;
-                    taking = Connection::Down;
-                    let calm = clock.monotonic().since(resumed_at) > STAY_MAX.saturating_mul(2);
-                    stay = if calm {
-                        STAY_MIN
-                    } else {
-                        (stay * 2).min(STAY_MAX)
-                    };
-                    health = self.ports.ledger.changed(seen).await;
-                }
-                (Connection::Down, Connection::Up) => tokio::select! {
-                    now = self.ports.ledger.changed(seen) => health = now,
-                    () = clock.sleep(stay) => {
-                        info!("the ledger is back: jobs are taken again");
-                        self.ports.broker.resume().await;
-                        taking = Connection::Up;
-                        resumed_at = clock.monotonic();
-                    }
-                },
-                (Connection::Up, Connection::Up) | (Connection::Down, Connection::Down) => {
-                    health = self.ports.ledger.changed(seen).await;
-                }
-            }
-            if health.memory_losses > seen.memory_losses {
-                warn!(
-                    "the ledger may have lost its memory: jobs without an entry are queried before they are sent"
-                );
-            }
         }
     }
 

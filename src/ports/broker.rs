@@ -83,7 +83,8 @@ pub trait Broker: Send + Sync {
     /// Closes the connections, after the last acknowledgement was written.
     async fn close(&self);
 
-    /// How many messages wait for a consumer of `kind`, or `None` when the broker cannot say.
+    /// How many messages wait for a consumer of `kind`, or `None` when the broker cannot say, as
+    /// while nobody consumes.
     async fn waiting(&self, kind: Kind) -> Option<u64>;
 
     /// Whether the broker can be expected to answer.

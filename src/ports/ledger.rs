@@ -100,7 +100,7 @@ pub struct LedgerHealth {
 pub enum Connection {
     /// The last exchange worked.
     Up,
-    /// Being rebuilt.
+    /// Being rebuilt, or refusing to work.
     Down,
 }
 

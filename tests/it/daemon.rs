@@ -2,11 +2,12 @@
 //! its Alipay; at the end of each run the bank, the events, the dead letters and the queues are
 //! compared job by job.
 
-mod agreement;
+pub(crate) mod agreement;
 mod bad_start;
-mod books;
+pub(crate) mod books;
 pub(crate) mod broker;
 mod crash;
+mod orphans;
 pub(crate) mod plan;
 pub(crate) mod process;
 mod quiet;

@@ -9,8 +9,10 @@
 )]
 
 mod admin_server;
+mod alone;
 mod broker_contract;
 mod cli;
+mod clocks;
 mod daemon;
 mod demo;
 mod docs;
@@ -25,10 +27,14 @@ mod lifecycle_table;
 mod metrics_doc;
 mod openssl;
 mod patience;
+mod properties;
+mod proxy;
+mod rabbitmq_cluster;
 mod rabbitmq_server;
 mod redis_ledger;
 mod redis_server;
 mod sandbox;
 mod servers;
+mod sim;
 mod tree;
 mod worker;

@@ -1,6 +1,6 @@
 //! A RabbitMQ of one test's own, to be killed, frozen, starved and started again.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::SystemTime;
 
@@ -11,6 +11,11 @@ use crate::patience::eventually;
 
 /// Nodes that start together on two cores are slow enough to fail other tests.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+/// Waits until no other test starts or breaks nodes; the turn ends with the guard.
+pub(crate) async fn turn() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().await
+}
 
 /// A RabbitMQ that a test may break; it ends with this value.
 pub(crate) struct RabbitmqServer {
@@ -27,7 +32,7 @@ impl Drop for RabbitmqServer {
 }
 
 /// Runs `tests/servers COMMAND DIRECTORY ARGS…` and returns what it printed.
-fn servers(directory: &Path, words: &[&str]) -> Result<String, String> {
+pub(crate) fn servers(directory: &Path, words: &[&str]) -> Result<String, String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers");
     let output = Command::new(script)
         .arg(words[0])
@@ -45,10 +50,9 @@ fn servers(directory: &Path, words: &[&str]) -> Result<String, String> {
 impl RabbitmqServer {
     /// Starts a node with nothing in it.
     pub(crate) async fn start() -> Self {
-        let turn = ONE_AT_A_TIME.lock().await;
         let node = Self {
+            _turn: turn().await,
             directory: TempDir::new().unwrap(),
-            _turn: turn,
         };
         node.run(&["start"]).await;
         node
@@ -81,28 +85,31 @@ impl RabbitmqServer {
         url.expect("the address among the variables").to_owned()
     }
 
-    /// Waits until the broker has written the young queues' votes to disk.
-    ///
-    /// RabbitMQ 3.10 saves them about 5 s after the election; a node killed earlier comes back with
-    /// queues that never elect a leader, which is no fault of ours.
+    /// Waits until this node has written the votes on the young queues; see [`votes_written`].
     pub(crate) async fn votes_written(&self) {
-        let votes: PathBuf = self
-            .directory
-            .path()
-            .join("rabbitmq/mnesia/hongbaod@localhost/quorum/hongbaod@localhost/meta.dets");
-        let declared_at = self.mark();
-        eventually("the votes are written", async || {
-            written_at(&votes).is_none_or(|written_at| written_at > declared_at)
-        })
-        .await;
+        let directory = self.directory.path();
+        votes_written(directory, "hongbaod@localhost", mark(directory)).await;
     }
+}
 
-    /// This instant by the file system's clock.
-    fn mark(&self) -> SystemTime {
-        let mark = self.directory.path().join("mark");
-        std::fs::write(&mark, "").unwrap();
-        written_at(&mark).unwrap()
-    }
+/// This instant by the file system's clock.
+pub(crate) fn mark(directory: &Path) -> SystemTime {
+    let mark = directory.join("mark");
+    std::fs::write(&mark, "").unwrap();
+    written_at(&mark).unwrap()
+}
+
+/// Waits until a node has written the votes on queues that were declared just before `declared_at`.
+///
+/// RabbitMQ 3.10 saves them about 5 s after the election; a node killed earlier comes back with
+/// queues that never elect a leader, which is no fault of ours.
+pub(crate) async fn votes_written(directory: &Path, node: &str, declared_at: SystemTime) {
+    let votes = format!("rabbitmq/mnesia/{node}/quorum/{node}/meta.dets");
+    let votes = directory.join(votes);
+    eventually("the votes are written", async || {
+        written_at(&votes).is_none_or(|written_at| written_at > declared_at)
+    })
+    .await;
 }
 
 fn written_at(path: &Path) -> Option<SystemTime> {

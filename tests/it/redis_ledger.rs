@@ -1,5 +1,7 @@
 //! What the ledger in Redis promises beyond the contract: costs, faults, and a lost memory noticed.
 
+mod lifetimes;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -284,6 +286,7 @@ async fn a_connection_that_is_cut_is_rebuilt_without_a_loss() {
 async fn a_full_server_refuses_to_write_and_still_reads() {
     let server = RedisServer::start(&[]);
     let ledger = connect(&server).await;
+    let before = ledger.health();
     let claim = stored(&ledger, &key(1), &in_flight(&key(1), 1)).await;
     let mut redis = server.connection().await;
     let _: () = redis::cmd("CONFIG")
@@ -301,7 +304,39 @@ async fn a_full_server_refuses_to_write_and_still_reads() {
         };
         assert!(reason.starts_with("OOM "), "{reason}");
     }
+    until(&ledger, is_down).await;
     assert!(ledger.read(&key(1)).await.unwrap().is_some());
+    let _: () = redis::cmd("CONFIG")
+        .arg(&["SET", "maxmemory", "0"])
+        .query_async(&mut redis)
+        .await
+        .unwrap();
+    assert_eq!(until(&ledger, is_up).await, before);
+    stored(&ledger, &key(2), &in_flight(&key(2), 1)).await;
+}
+
+#[tokio::test]
+async fn a_full_server_that_is_flushed_to_make_room_has_lost_its_memory() {
+    let server = RedisServer::start(&[]);
+    let ledger = connect(&server).await;
+    let before = ledger.health();
+    let mut redis = server.connection().await;
+    let set = |bytes| {
+        redis::cmd("CONFIG")
+            .arg(&["SET", "maxmemory", bytes])
+            .clone()
+    };
+    set("1").exec_async(&mut redis).await.unwrap();
+    let refused = ledger.insert(&key(1), &in_flight(&key(1), 1)).await;
+    assert!(
+        matches!(refused, Err(LedgerError::Refused { .. })),
+        "{refused:?}"
+    );
+    until(&ledger, is_down).await;
+    redis::cmd("FLUSHALL").exec_async(&mut redis).await.unwrap();
+    set("0").exec_async(&mut redis).await.unwrap();
+    let after = until(&ledger, is_up).await;
+    assert_eq!(after.memory_losses, before.memory_losses + 1);
 }
 
 #[tokio::test]

@@ -57,6 +57,15 @@ impl RedisServer {
         self.process.wait().unwrap();
     }
 
+    /// Ends the server in good order, but without writing down what it holds.
+    pub(crate) async fn shut_down(&mut self) {
+        let mut redis = self.connection().await;
+        let mut shutdown = redis::cmd("SHUTDOWN");
+        // The answer is the end of the connection.
+        drop(shutdown.arg("NOSAVE").exec_async(&mut redis).await);
+        self.process.wait().unwrap();
+    }
+
     /// Starts a killed server again, on the same port and with what it had written to its files.
     pub(crate) fn start_again(&mut self) {
         let (process, log) = launch(&self.directory, self.port, &self.arguments);

@@ -2,6 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,10 +13,11 @@ use lapin::options::{
     QueueDeclareOptions,
 };
 use lapin::types::{FieldTable, ShortString};
-use lapin::{Channel, Connection, Consumer};
+use lapin::{Channel, Connection, Consumer, Queue};
 use tokio::sync::{Notify, watch};
 
 use crate::adapters::rabbitmq::connection::{ANSWER_TIMEOUT, NoAnswer, report};
+use crate::adapters::rabbitmq::liveness::{Ailment, Liveness, Look, Room};
 use crate::adapters::rabbitmq::message::read_delivery;
 use crate::adapters::rabbitmq::topology::{Topology, TopologyError};
 use crate::domain::job::Kind;
@@ -25,8 +27,11 @@ use crate::ports::clock::Clock;
 /// How long a lane waits before it replaces its channel.
 const REPLACE_DELAY: Duration = Duration::from_millis(500);
 
-/// How often a consumer is asked whether it still is one: others have been silent for days.
-const PROBE_PERIOD: Duration = Duration::from_secs(15);
+/// How often the queue is looked at, to see whether our consumer still is one.
+const PROBE_PERIOD: Duration = Duration::from_secs(2);
+
+/// How long that look may take; without an answer by then the connection is given up.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often a resting lane looks whether its channel still stands.
 const REST_LOOK_PERIOD: Duration = Duration::from_secs(1);
@@ -66,6 +71,17 @@ enum LaneError {
     Cancelled,
     #[error("RabbitMQ knows no consumer of the queue")]
     Forgotten,
+    #[error("messages wait, and RabbitMQ delivers none of them")]
+    PassedOver,
+}
+
+impl From<Ailment> for LaneError {
+    fn from(ailment: Ailment) -> Self {
+        match ailment {
+            Ailment::Forgotten => Self::Forgotten,
+            Ailment::PassedOver => Self::PassedOver,
+        }
+    }
 }
 
 /// One kind's way from the broker to the worker.
@@ -250,7 +266,7 @@ impl Lane {
         }
     }
 
-    /// Keeps a channel, and a consumer where one is wanted, for as long as `connection` lives.
+    /// Keeps a channel, and a consumer where one is wanted, for as long as `connection` is good.
     pub(crate) async fn serve(
         self: Arc<Self>,
         connection: Arc<Connection>,
@@ -263,6 +279,11 @@ impl Lane {
                 return;
             }
             tracing::warn!(job.kind = %self.kind, error = %report(&error), "replacing the consumer");
+            if matches!(error, LaneError::NoAnswer(_)) {
+                // A channel that does not answer cannot be closed either, and what it holds would
+                // not come again before the connection ends.
+                return;
+            }
             around.clock.sleep(REPLACE_DELAY).await;
         }
     }
@@ -322,22 +343,46 @@ impl Lane {
         ))
         .await?;
         self.phase.send_replace(Phase::Consuming);
-        let mut probe = around.clock.sleep(PROBE_PERIOD);
+        let (mut liveness, mut delivered) = (Liveness::default(), 0);
+        // Beside the deliveries, which must not wait for a slow answer.
+        let mut probe = pin!(self.probe(channel, around));
         loop {
             tokio::select! {
                 delivery = consumer.next() => {
                     self.take_in(number, delivery.ok_or(LaneError::Cancelled)??);
+                    delivered += 1;
                     // What came along is taken without waking up for each.
                     while let Some(Some(Ok(delivery))) = consumer.next().now_or_never() {
                         self.take_in(number, delivery);
+                        delivered += 1;
                     }
                 }
                 _changed = mode.changed() => return self.cancel(channel, consumer).await,
-                () = &mut probe => {
-                    self.probe(channel).await?;
-                    probe = around.clock.sleep(PROBE_PERIOD);
+                queue = &mut probe => {
+                    if let Some(ailment) = liveness.judge(self.look(&queue?, delivered)) {
+                        return Err(ailment.into());
+                    }
+                    probe.set(self.probe(channel, around));
                 }
             }
+        }
+    }
+
+    fn look(&self, queue: &Queue, delivered: u64) -> Look {
+        let unacked = self
+            .inbox()
+            .held
+            .as_ref()
+            .map_or(0, |held| held.unacked.len());
+        Look {
+            ready: queue.message_count(),
+            consumers: queue.consumer_count(),
+            delivered,
+            room: if unacked < usize::from(self.prefetch) {
+                Room::Some
+            } else {
+                Room::None
+            },
         }
     }
 
@@ -397,18 +442,18 @@ impl Lane {
         }
     }
 
-    /// Asks the broker whether the queue has a consumer at all.
-    async fn probe(&self, channel: &Channel) -> Result<(), LaneError> {
-        let queue = answered(channel.queue_declare(
+    /// Looks at the queue after a while; one that was deleted costs the channel.
+    async fn probe(&self, channel: &Channel, around: &Surroundings) -> Result<Queue, LaneError> {
+        around.clock.sleep(PROBE_PERIOD).await;
+        let question = channel.queue_declare(
             self.queue.clone(),
             QueueDeclareOptions::durable().passive(),
             FieldTable::default(),
-        ))
-        .await?;
-        if queue.consumer_count() == 0 {
-            return Err(LaneError::Forgotten);
+        );
+        match tokio::time::timeout(PROBE_TIMEOUT, question).await {
+            Ok(queue) => Ok(queue?),
+            Err(_elapsed) => Err(NoAnswer(PROBE_TIMEOUT).into()),
         }
-        Ok(())
     }
 
     fn end_if_stopped(&self) {

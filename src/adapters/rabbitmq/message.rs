@@ -237,6 +237,10 @@ pub(crate) fn text(headers: &FieldTable, name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::{BoxedStrategy, Just, Strategy, any};
+    use proptest::{prop_assert, prop_assert_eq, prop_oneof, proptest};
+
     use super::*;
 
     const TAG: DeliveryTag = DeliveryTag { channel: 1, tag: 2 };
@@ -354,5 +358,64 @@ mod tests {
     fn a_text_over_255_bytes_is_no_short_string() {
         assert!(short(&"a".repeat(255)).is_some());
         assert!(short(&"a".repeat(256)).is_none());
+    }
+
+    /// A header's value of any type, numbers of every sign and size among them.
+    fn header_values() -> BoxedStrategy<AMQPValue> {
+        prop_oneof![
+            any::<i64>().prop_map(AMQPValue::LongLongInt),
+            any::<u64>().prop_map(AMQPValue::Timestamp),
+            any::<i8>().prop_map(AMQPValue::ShortShortInt),
+            any::<u32>().prop_map(AMQPValue::LongUInt),
+            any::<bool>().prop_map(AMQPValue::Boolean),
+            any::<f64>().prop_map(AMQPValue::Double),
+            vec(any::<u8>(), 0..300).prop_map(|bytes| AMQPValue::LongString(bytes.into())),
+            "[+-]?[0-9]{0,20}".prop_map(|text| AMQPValue::LongString(text.into())),
+            "expired|rejected|.{0,9}".prop_map(|text| AMQPValue::ShortString(text.into())),
+            Just(AMQPValue::FieldTable(FieldTable::default())),
+            Just(AMQPValue::Void),
+        ]
+        .boxed()
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_headers_say_the_next_copy_says_the_same(
+            headers in vec((0_usize..6, header_values()), 0..8),
+            texts in vec(".{0,60}", 3),
+            seconds in any::<Option<u64>>(),
+        ) {
+            let names = [TICKET, ATTEMPTS, PUBLISHED_MS, TRACEPARENT, REPLAYED, FIRST_DEATH];
+            let mut table = FieldTable::default();
+            for (name, value) in headers {
+                table.insert(names[name].into(), value);
+            }
+            let mut properties = BasicProperties::default()
+                .with_headers(table)
+                .with_message_id(texts[0].as_str().into())
+                .with_correlation_id(texts[1].as_str().into())
+                .with_reply_to(texts[2].as_str().into());
+            if let Some(seconds) = seconds {
+                properties = properties.with_timestamp(seconds);
+            }
+            let first = read(properties);
+            let copy = JobCopy {
+                kind: first.kind,
+                body: first.body,
+                ticket: first.ticket,
+                return_address: first.return_address.clone(),
+                published_at: first.published_at,
+                attempts: first.attempts,
+            };
+            let second = read(job_properties(&copy));
+            prop_assert_eq!(second.ticket, first.ticket);
+            prop_assert_eq!(second.attempts, first.attempts);
+            prop_assert_eq!(second.return_address, first.return_address);
+            // AMQP's signed numbers end there, some hundred million years ahead.
+            let last = u64::try_from(i64::MAX).unwrap();
+            let published_at = first.published_at.map(|at| UnixMillis(at.0.min(last)));
+            prop_assert_eq!(second.published_at, published_at);
+            prop_assert!(!second.redelivered);
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! channel a message without a queue could be told "confirmed" and another one, which has a queue,
 //! "returned". Messages of one destination share their fate, so there it does no harm.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -13,7 +13,7 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOpti
 use lapin::protocol::AMQPSoftError;
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Event};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
@@ -86,6 +86,8 @@ pub(crate) struct Link {
     channels: Mutex<Vec<(Route, Arc<Channel>)>>,
     /// Held while a channel is opened: all who publish meanwhile need the same one.
     opening: tokio::sync::Mutex<()>,
+    /// Rung when a message of ours found no exchange or no queue that we had declared.
+    missed: Notify,
 }
 
 impl Drop for Link {
@@ -118,6 +120,7 @@ impl Link {
             listener: listener.abort_handle(),
             channels: Mutex::new(Vec::new()),
             opening: tokio::sync::Mutex::new(()),
+            missed: Notify::new(),
         }
     }
 
@@ -141,6 +144,11 @@ impl Link {
         }
     }
 
+    /// Waits until a message found no way, if none did since the last call.
+    pub(crate) async fn missed(&self) {
+        self.missed.notified().await;
+    }
+
     /// Publishes one message and waits for its confirm.
     ///
     /// # Errors
@@ -152,21 +160,30 @@ impl Link {
         confirm_timeout: Duration,
     ) -> Result<(), PublishError> {
         let route = message.route;
-        match timeout(confirm_timeout, self.attempt(message)).await {
-            Ok(result) => result,
-            Err(_elapsed) if *self.state.borrow() == LinkState::Blocked => {
-                self.retire(route);
-                Err(unavailable(PublishFault::Blocked))
+        let used = OnceLock::new();
+        let attempt = timeout(confirm_timeout, self.attempt(message, &used)).await;
+        let Ok(result) = attempt else {
+            // What is still under way on it would otherwise be kept by the client for ever.
+            if let Some(channel) = used.get() {
+                self.retire(channel);
             }
-            Err(_elapsed) => {
-                // What is still under way on it would otherwise be kept by the client for ever.
-                self.retire(route);
-                Err(unavailable(NoAnswer(confirm_timeout)))
-            }
+            return Err(if *self.state.borrow() == LinkState::Blocked {
+                unavailable(PublishFault::Blocked)
+            } else {
+                unavailable(NoAnswer(confirm_timeout))
+            });
+        };
+        if matches!(result, Err(PublishError::Unroutable { .. })) && route != Route::Replies {
+            self.missed.notify_one();
         }
+        result
     }
 
-    async fn attempt(&self, message: Message<'_>) -> Result<(), PublishError> {
+    async fn attempt(
+        &self,
+        message: Message<'_>,
+        used: &OnceLock<Arc<Channel>>,
+    ) -> Result<(), PublishError> {
         // A message handed over now would go out when the broker recovers, long after its
         // publisher was told that it did not.
         let mut state = self.state.clone();
@@ -180,7 +197,7 @@ impl Link {
             exchange: exchange.as_str().to_owned(),
             routing_key: routing_key.as_str().to_owned(),
         };
-        match self.send(message).await {
+        match self.send(message, used).await {
             Ok(Confirmation::Ack(None)) => Ok(()),
             Ok(Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned))) => {
                 // The properties of a returned message are those it was published with.
@@ -200,8 +217,13 @@ impl Link {
         }
     }
 
-    async fn send(&self, message: Message<'_>) -> lapin::Result<Confirmation> {
+    async fn send(
+        &self,
+        message: Message<'_>,
+        used: &OnceLock<Arc<Channel>>,
+    ) -> lapin::Result<Confirmation> {
         let channel = self.channel(message.route).await?;
+        let channel = used.get_or_init(|| channel);
         let options = BasicPublishOptions {
             mandatory: !message.routing_key.as_str().starts_with(DIRECT_REPLY),
             ..BasicPublishOptions::default()
@@ -218,7 +240,9 @@ impl Link {
         confirm.await
     }
 
-    /// How many messages wait in `queue`, or `None` when the broker cannot say.
+    /// How many messages wait in `queue`, or `None` when the broker cannot say. Of a queue whose
+    /// leader does not answer at once RabbitMQ says that it has neither messages nor consumers, so
+    /// this is believed of none. Source: `rabbit_quorum_queue:stat/2`.
     pub(crate) async fn waiting(&self, queue: ShortString) -> Option<u64> {
         let channel = self.channel(Route::Questions).await.ok()?;
         let queue = channel
@@ -229,7 +253,8 @@ impl Link {
             )
             .await
             .ok()?;
-        Some(u64::from(queue.message_count()))
+        let (ready, consumers) = (queue.message_count(), queue.consumer_count());
+        (ready > 0 || consumers > 0).then(|| u64::from(ready))
     }
 
     /// The route's channel, opened at the first use and after each error.
@@ -245,8 +270,8 @@ impl Link {
         channel
             .confirm_select(ConfirmSelectOptions::default())
             .await?;
-        self.retire(route);
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        channels.retain(|(known, _)| *known != route);
         channels.push((route, Arc::clone(&channel)));
         Ok(channel)
     }
@@ -257,9 +282,11 @@ impl Link {
         channel.status().connected().then(|| Arc::clone(channel))
     }
 
-    fn retire(&self, route: Route) {
+    /// Uses a channel no more. Only that one: the route may have another by now, on which others
+    /// wait for their confirms.
+    fn retire(&self, retired: &Arc<Channel>) {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        channels.retain(|(known, _)| *known != route);
+        channels.retain(|(_, channel)| !Arc::ptr_eq(channel, retired));
     }
 }
 

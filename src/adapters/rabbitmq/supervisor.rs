@@ -14,7 +14,7 @@ use crate::adapters::rabbitmq::connection::{
 use crate::adapters::rabbitmq::consumer::{Lane, Surroundings};
 use crate::adapters::rabbitmq::publisher::{Link, Publisher};
 use crate::adapters::rabbitmq::topology::Topology;
-use crate::domain::time::millis;
+use crate::domain::backoff::Backoff;
 use crate::ports::clock::{Clock, Random};
 
 /// The first wait between two attempts to connect.
@@ -22,6 +22,13 @@ const RECONNECT_DELAY_MIN: Duration = Duration::from_millis(200);
 
 /// The longest wait between two attempts to connect.
 const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether all exchanges and queues are still there. Nobody tells of a
+/// deletion: producers' jobs and the broker's own dead letters would find no way until we do.
+const LOOK_PERIOD: Duration = Duration::from_secs(5);
+
+/// How long after a declaration the next one may follow.
+const MEND_PERIOD: Duration = Duration::from_secs(2);
 
 /// How long a connection may take to say goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -61,14 +68,16 @@ impl Supervisor {
         first: Connection,
     ) {
         let mut connection = Arc::new(first);
+        let mut backoff = Backoff::new(RECONNECT_DELAY_MIN, RECONNECT_DELAY_MAX);
         loop {
+            let connected_at = self.clock.monotonic();
             let mut serving = JoinSet::new();
             for lane in &lanes {
                 serving.spawn(Arc::clone(lane).serve(Arc::clone(&connection), Arc::clone(&around)));
             }
             let ended = self
                 .end
-                .run_until_cancelled(async { while serving.join_next().await.is_some() {} })
+                .run_until_cancelled(one_ended(&mut serving))
                 .await
                 .is_none();
             serving.shutdown().await;
@@ -79,7 +88,12 @@ impl Supervisor {
                 close(&connection).await;
                 return;
             }
-            match self.reconnect(Purpose::Consume).await {
+            if connection.status().connected() {
+                // What is held on it must come again.
+                close(&connection).await;
+            }
+            backoff.lasted(self.clock.monotonic().since(connected_at));
+            match self.reconnect(Purpose::Consume, &mut backoff).await {
                 Some(next) => connection = Arc::new(next),
                 None => return,
             }
@@ -93,31 +107,75 @@ impl Supervisor {
         first: Connection,
     ) {
         let mut link = Arc::new(Link::new(first));
+        let mut backoff = Backoff::new(RECONNECT_DELAY_MIN, RECONNECT_DELAY_MAX);
         loop {
+            let connected_at = self.clock.monotonic();
             publisher.set(Some(Arc::clone(&link)));
-            let ended = self.end.run_until_cancelled(link.closed()).await.is_none();
+            let broken = async {
+                tokio::select! {
+                    () = link.closed() => {}
+                    () = self.mend_topology(&link) => {}
+                }
+            };
+            let ended = self.end.run_until_cancelled(broken).await.is_none();
             publisher.set(None);
             if ended {
                 close(link.connection()).await;
                 return;
             }
-            match self.reconnect(Purpose::Publish).await {
+            backoff.lasted(self.clock.monotonic().since(connected_at));
+            match self.reconnect(Purpose::Publish, &mut backoff).await {
                 Some(next) => link = Arc::new(Link::new(next)),
                 None => return,
             }
         }
     }
 
+    /// Declares again what somebody deleted, for as long as it is polled.
+    async fn mend_topology(&self, link: &Link) {
+        loop {
+            tokio::select! {
+                () = link.missed() => {}
+                () = self.clock.sleep(LOOK_PERIOD) => {
+                    if self.is_topology_there(link).await {
+                        continue;
+                    }
+                }
+            }
+            tracing::warn!("an exchange or a queue is missing; all are declared again");
+            let declared = timeout(ANSWER_TIMEOUT, self.topology.declare(link.connection())).await;
+            match declared {
+                Ok(Ok(())) => tracing::info!("all exchanges and queues are declared"),
+                Ok(Err(error)) => {
+                    tracing::error!(error = %report(&error), "cannot declare exchanges and queues again");
+                }
+                Err(_elapsed) => tracing::warn!("RabbitMQ did not answer to a declaration"),
+            }
+            self.clock.sleep(MEND_PERIOD).await;
+        }
+    }
+
+    /// Whether nothing is known to be missing.
+    async fn is_topology_there(&self, link: &Link) -> bool {
+        match timeout(ANSWER_TIMEOUT, self.topology.is_there(link.connection())).await {
+            Ok(Ok(is_there)) => is_there,
+            Ok(Err(error)) => {
+                tracing::debug!(error = %report(&error), "could not look at exchanges and queues");
+                true
+            }
+            Err(_elapsed) => true,
+        }
+    }
+
     /// Connects again; `None` at the end.
-    async fn reconnect(&self, purpose: Purpose) -> Option<Connection> {
+    async fn reconnect(&self, purpose: Purpose, backoff: &mut Backoff) -> Option<Connection> {
         tracing::warn!(
             purpose = purpose.as_str(),
             "lost the connection to RabbitMQ"
         );
         let attempts = async {
-            let mut delay = RECONNECT_DELAY_MIN;
             loop {
-                self.clock.sleep(self.spread(delay)).await;
+                self.clock.sleep(backoff.wait(self.random.next_u64())).await;
                 match self.connect(purpose).await {
                     Ok(connection) => break connection,
                     Err(error) => {
@@ -128,19 +186,19 @@ impl Supervisor {
                         );
                     }
                 }
-                delay = delay.saturating_mul(2).min(RECONNECT_DELAY_MAX);
             }
         };
         let connection = self.end.run_until_cancelled(attempts).await?;
         tracing::info!(purpose = purpose.as_str(), "connected to RabbitMQ again");
         Some(connection)
     }
+}
 
-    /// Between half of `delay` and all of it, so that the replicas of a broker that comes back do
-    /// not come all at once.
-    fn spread(&self, delay: Duration) -> Duration {
-        let half_ms = (millis(delay) / 2).max(1);
-        Duration::from_millis(half_ms.saturating_add(self.random.next_u64() % half_ms))
+/// Waits until the first lane gives up: then the connection is no good for the others either. A
+/// lane that panicked must not leave its kind to nobody.
+async fn one_ended(serving: &mut JoinSet<()>) {
+    if matches!(serving.join_next().await, Some(Err(_))) {
+        tracing::error!("a consumer's task panicked; all begin again on a new connection");
     }
 }
 

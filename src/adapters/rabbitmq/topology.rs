@@ -222,6 +222,26 @@ impl Topology {
         Ok(())
     }
 
+    /// Whether each object is there, whatever its arguments. Cheap: nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// [`TopologyError`], when the broker cannot be asked.
+    pub(crate) async fn is_there(&self, connection: &Connection) -> Result<bool, TopologyError> {
+        let channel = open(connection).await?;
+        for exchange in &self.exchanges {
+            if known(exchange.declare_passively(&channel).await)? == ObjectState::Missing {
+                return Ok(false);
+            }
+        }
+        for queue in &self.queues {
+            if known(queue.declare_passively(&channel).await)? == ObjectState::Missing {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Looks at each object and changes nothing.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ use redis::{
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Mutex, Notify, OnceCell};
 
+use crate::adapters::redis_ledger::tripwire::ServerIds;
 use crate::ports::ledger::LedgerError;
 
 /// After so many timeouts in a row a connection is given up: nobody else notices a peer that
@@ -209,6 +210,8 @@ impl Connector {
 #[derive(Debug)]
 pub(super) struct LinkState {
     broken: AtomicBool,
+    /// The last write was refused for want of memory, disk or replicas.
+    refusing: AtomicBool,
     timeouts_in_a_row: AtomicU32,
     wake: Arc<Notify>,
 }
@@ -217,6 +220,7 @@ impl LinkState {
     pub(super) fn new(wake: Arc<Notify>) -> Arc<Self> {
         Arc::new(Self {
             broken: AtomicBool::new(false),
+            refusing: AtomicBool::new(false),
             timeouts_in_a_row: AtomicU32::new(0),
             wake,
         })
@@ -230,6 +234,22 @@ impl LinkState {
     pub(super) fn give_up(&self) {
         self.broken.store(true, Ordering::Release);
         self.wake.notify_one();
+    }
+
+    /// Whether the server refuses to write, and nobody has seen it write since.
+    pub(super) fn is_refusing(&self) -> bool {
+        self.refusing.load(Ordering::Acquire)
+    }
+
+    /// The server writes again.
+    pub(super) fn accept(&self) {
+        self.refusing.store(false, Ordering::Release);
+    }
+
+    fn refuse(&self) {
+        if !self.refusing.swap(true, Ordering::AcqRel) {
+            self.wake.notify_one();
+        }
     }
 
     fn answered(&self) {
@@ -252,8 +272,8 @@ impl LinkState {
 pub(super) struct Link {
     pub(super) connection: MultiplexedConnection,
     pub(super) state: Arc<LinkState>,
-    /// The server's `run_id`, by which a second connection is known to be to the same one.
-    pub(super) run_id: String,
+    /// The server's ids, by which a second connection is known to be to the same one.
+    pub(super) ids: ServerIds,
     /// Where WAIT waits, so that it holds up nothing else; opened when first needed.
     pub(super) fence: OnceCell<MultiplexedConnection>,
     /// Held while one waits there: WAITs on one connection are served one after the other, and
@@ -313,7 +333,14 @@ impl Link {
                     reason: words(&error),
                 }
             }
-            "OOM" | "MISCONF" | "NOPERM" | "NOREPLICAS" | "WRONGTYPE" => LedgerError::Refused {
+            // Every write is refused, until there is room, a disk or a replica again.
+            "OOM" | "MISCONF" | "NOREPLICAS" => {
+                self.state.refuse();
+                LedgerError::Refused {
+                    reason: words(&error),
+                }
+            }
+            "NOPERM" | "WRONGTYPE" => LedgerError::Refused {
                 reason: words(&error),
             },
             // The details of other errors may repeat arguments, which hold personal data.

@@ -75,6 +75,20 @@ impl Info {
     }
 }
 
+/// Whether the server of an open connection is a replica now, or was one since it had `known_ids`:
+/// it then holds what its primary held, and nothing cut the connection.
+///
+/// `text` is the answer to `INFO replication`. A promoted replica keeps its primary's id as the
+/// second one. A new id without a second one means only that a first replica has come, or that the
+/// last one went an hour ago. Source: Redis replication, "Replication ID explained", and
+/// `changeReplicationId` in its `replication.c`.
+pub(super) fn followed_another(text: &str, known_ids: &ServerIds) -> Result<bool, ConnectError> {
+    let second = field(text, "master_replid2").unwrap_or_default();
+    let has_second = !second.trim_start_matches('0').is_empty();
+    let changed = field(text, "master_replid")? != known_ids.master_replid;
+    Ok(field(text, "role")? != "master" || (changed && has_second))
+}
+
 fn field<'a>(text: &'a str, name: &'static str) -> Result<&'a str, ConnectError> {
     text.lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
@@ -83,7 +97,8 @@ fn field<'a>(text: &'a str, name: &'static str) -> Result<&'a str, ConnectError>
 
 #[cfg(test)]
 mod tests {
-    use super::{Info, Persistence};
+    use super::{Info, Persistence, followed_another};
+    use crate::adapters::redis_ledger::tripwire::ServerIds;
 
     const INFO: &str = "# Server\r\nredis_version:7.0.15\r\nredis_git_sha1:0\r\nrun_id:abc\r\n\
         # Memory\r\nmaxmemory_policy:noeviction\r\n# Persistence\r\naof_enabled:1\r\n\
@@ -133,5 +148,27 @@ mod tests {
                 "{newer}"
             );
         }
+    }
+    #[test]
+    fn a_server_that_followed_another_shows_it() {
+        let ids = ServerIds {
+            run_id: "r".to_owned(),
+            master_replid: "a".to_owned(),
+        };
+        for (role, first, second, expected) in [
+            ("master", "a", "0000", false),
+            ("master", "a", "b", false),
+            // A first replica has come.
+            ("master", "c", "0000", false),
+            ("master", "c", "b", true),
+            ("slave", "b", "0000", true),
+        ] {
+            let info =
+                format!("role:{role}\r\nmaster_replid:{first}\r\nmaster_replid2:{second}\r\n");
+            assert_eq!(followed_another(&info, &ids).unwrap(), expected, "{info}");
+        }
+        // A fork without a second id.
+        assert!(!followed_another("role:master\r\nmaster_replid:c\r\n", &ids).unwrap());
+        assert!(followed_another("role:master\r\n", &ids).is_err());
     }
 }

@@ -11,13 +11,14 @@ use crate::adapters::redis_ledger::connection::{
     ConnectError, Connector, Link, LinkState, NoAnswer,
 };
 use crate::adapters::redis_ledger::keys::Keys;
-use crate::adapters::redis_ledger::server::{Info, ServerFacts};
+use crate::adapters::redis_ledger::server::{Info, ServerFacts, followed_another};
 use crate::adapters::redis_ledger::tripwire::{Canary, Finding, ServerIds, Tripwire};
+use crate::domain::backoff::Backoff;
 use crate::domain::time::UnixMillis;
 use crate::ports::clock::{Clock, Random};
 use crate::ports::ledger::{Connection, LedgerError, LedgerHealth};
 
-/// The first wait after a failed reconnect; it doubles from there.
+/// The first wait before an attempt to reconnect, at most; it doubles from there.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// The longest wait between two attempts to reconnect.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
@@ -96,7 +97,7 @@ impl Supervisor {
         Ok(Link {
             connection,
             state,
-            run_id: String::new(),
+            ids: ServerIds::default(),
             fence: OnceCell::new(),
             fence_turn: tokio::sync::Mutex::default(),
         })
@@ -120,7 +121,7 @@ impl Supervisor {
         let info = self
             .ask::<String>(&mut fence, "INFO", &redis::cmd("INFO"))
             .await?;
-        if Info::parse(&info)?.ids.run_id == link.run_id {
+        if Info::parse(&info)?.ids.run_id == link.ids.run_id {
             Ok(fence)
         } else {
             link.state.give_up();
@@ -131,13 +132,20 @@ impl Supervisor {
     async fn check(&self, mut link: Link) -> Result<Link, ConnectError> {
         let connection = &mut link.connection;
         let (ids, facts) = self.ask_facts(connection).await?;
-        let offered = self.new_canary();
+        let offered = self.new_canary(&ids);
         let offer = self.offer(&offered);
         let found: Option<String> = self.ask(connection, "SET … NX GET", &offer).await?;
-        link.run_id.clone_from(&ids.run_id);
-        let finding = locked(&self.tripwire).connected(ids, found.map(Canary::found), offered);
+        link.ids.clone_from(&ids);
+        let found = found.map(Canary::found);
+        let finding = locked(&self.tripwire).connected(ids, found, offered.clone());
         // Before the connection is handed out: whoever uses it knows of the loss.
         self.note(finding);
+        if locked(&self.tripwire).is_stale() {
+            let mut renew = redis::cmd("SET");
+            renew.arg(self.keys.canary()).arg(offered.as_str());
+            let () = self.ask(connection, "SET", &renew).await?;
+            locked(&self.tripwire).renewed(offered);
+        }
         *locked(&self.facts) = Some(facts);
         Ok(link)
     }
@@ -193,13 +201,17 @@ impl Supervisor {
 
     /// Looks after the connection until the task is dropped.
     pub(super) async fn run(self: Arc<Self>) {
+        let mut backoff = Backoff::new(BACKOFF_MIN, BACKOFF_MAX);
+        let mut connected_at = self.clock.monotonic();
         loop {
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = self.clock.sleep(self.options.check_interval) => {}
             }
             if self.look().await == State::Broken {
-                self.reconnect().await;
+                backoff.lasted(self.clock.monotonic().since(connected_at));
+                self.reconnect(&mut backoff).await;
+                connected_at = self.clock.monotonic();
             }
         }
     }
@@ -208,7 +220,9 @@ impl Supervisor {
         let Ok(link) = self.link() else {
             return State::Broken;
         };
-        let looked = if locked(&self.tripwire).wants_canary() {
+        let looked = if link.state.is_refusing() {
+            self.try_to_write(&link).await
+        } else if locked(&self.tripwire).wants_canary() {
             self.plant(&link).await
         } else {
             self.look_at_canary(&link).await
@@ -224,6 +238,11 @@ impl Supervisor {
     }
 
     async fn look_at_canary(&self, link: &Link) -> Result<(), LedgerError> {
+        if self.is_led_astray(link).await? {
+            // A new connection finds out what that cost, or that this is no master any more.
+            link.state.give_up();
+            return Ok(());
+        }
         let mut get = redis::cmd("GET");
         get.arg(self.keys.canary());
         let found: Option<String> = link.call(&get, self.options.response_timeout).await?;
@@ -236,21 +255,62 @@ impl Supervisor {
         }
     }
 
+    /// Whether the server has become a replica since the connection was opened, if only for a while.
+    async fn is_led_astray(&self, link: &Link) -> Result<bool, LedgerError> {
+        let mut info = redis::cmd("INFO");
+        info.arg("replication");
+        let info: String = link.call(&info, self.options.response_timeout).await?;
+        Ok(followed_another(&info, &link.ids).unwrap_or(true))
+    }
+
     /// Offers a new canary for a lost one; another replica's may be there first.
     async fn plant(&self, link: &Link) -> Result<(), LedgerError> {
-        let offered = self.new_canary();
+        let offered = self.new_canary(&link.ids);
         let offer = self.offer(&offered);
         let found: Option<String> = link.call(&offer, self.options.response_timeout).await?;
         locked(&self.tripwire).planted(found.map(Canary::found), offered);
         Ok(())
     }
 
-    async fn reconnect(&self) {
+    /// Offers the canary to a server that refused to write: as long as it refuses that too, jobs are
+    /// better taken by nobody.
+    async fn try_to_write(&self, link: &Link) -> Result<(), LedgerError> {
+        let offered = self.new_canary(&link.ids);
+        let offer = self.offer(&offered);
+        let tried = link.call::<Option<String>>(&offer, self.options.response_timeout);
+        let found = match tried.await {
+            Ok(found) => found.map(Canary::found),
+            Err(error) => {
+                if self.set_connection(Connection::Down) {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(error, "Redis refuses to write; trying until it does");
+                }
+                return Err(error);
+            }
+        };
+        // What made room may have been a flush.
+        let finding = {
+            let mut tripwire = locked(&self.tripwire);
+            let finding = tripwire.looked(found.as_ref());
+            if tripwire.wants_canary() {
+                tripwire.planted(found, offered);
+            }
+            finding
+        };
+        self.note(finding);
+        link.state.accept();
+        if self.set_connection(Connection::Up) {
+            tracing::info!("Redis writes again");
+        }
+        Ok(())
+    }
+
+    async fn reconnect(&self, backoff: &mut Backoff) {
         self.set_link(None);
         self.set_connection(Connection::Down);
         tracing::warn!("the connection to Redis is broken; reconnecting");
-        let mut backoff = BACKOFF_MIN;
         loop {
+            self.clock.sleep(backoff.wait(self.random.next_u64())).await;
             match self.connect().await {
                 Ok(()) => break,
                 Err(error) => {
@@ -258,17 +318,8 @@ impl Supervisor {
                     tracing::warn!(error, "could not reconnect to Redis");
                 }
             }
-            self.clock.sleep(self.jittered(backoff)).await;
-            backoff = backoff.saturating_mul(2).min(BACKOFF_MAX);
         }
         tracing::info!("reconnected to Redis");
-    }
-
-    /// Between half of `length` and all of it.
-    fn jittered(&self, length: Duration) -> Duration {
-        let half = length / 2;
-        let share = u32::try_from(self.random.next_u64() & 0x3ff).unwrap_or(0);
-        half.saturating_add(half.saturating_mul(share) / 0x400)
     }
 
     fn note(&self, finding: Finding) {
@@ -295,21 +346,22 @@ impl Supervisor {
             .send_modify(|health| health.memory_lost_at = Some(instant));
     }
 
-    fn set_connection(&self, connection: Connection) {
+    /// Returns whether that is news.
+    fn set_connection(&self, connection: Connection) -> bool {
         self.health.send_if_modified(|health| {
             let changed = health.connection != connection;
             health.connection = connection;
             changed
-        });
+        })
     }
 
     fn set_link(&self, link: Option<Arc<Link>>) {
         *self.link.write().unwrap_or_else(PoisonError::into_inner) = link;
     }
 
-    fn new_canary(&self) -> Canary {
+    fn new_canary(&self, ids: &ServerIds) -> Canary {
         let birth_id = [self.random.next_u64(), self.random.next_u64()];
-        Canary::new(birth_id, self.clock.now())
+        Canary::new(birth_id, self.clock.now(), &ids.run_id)
     }
 
     fn offer(&self, canary: &Canary) -> Cmd {

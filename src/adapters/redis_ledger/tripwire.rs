@@ -1,23 +1,26 @@
 //! Notices that the server may have forgotten (rule 5): by a canary and by the server's ids.
 //!
-//! The canary is a key with a random birth id and the instant it was made. Whoever finds it gone
-//! or another has met a flush, an eviction, or an empty server in the old one's place. Another
-//! `run_id` or `master_replid` at a reconnect means a restart or a failover: the server may have
-//! come back with less than it had.
+//! The canary is a key with a random birth id, the instant it was made and the `run_id` of the server
+//! that it was made for. Whoever finds it gone or another has met a flush, an eviction, or an empty
+//! server in the old one's place. Another `run_id` or `master_replid` at a reconnect means a restart
+//! or a failover: the server may have come back with less than it had. Whoever sees that makes a new
+//! canary, so that a process that starts later knows of it; and one that starts first after it sees
+//! that the canary was made for another server. A server that became a replica and was promoted again under an
+//! open connection is taken for another one too.
 
 use std::fmt;
 
 use crate::domain::time::UnixMillis;
 
-/// The canary's value: `1 <birth id> <unix milliseconds>`.
+/// The canary's value: `2 <birth id> <unix milliseconds> <run_id>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Canary(String);
 
 impl Canary {
-    /// A canary born at `now`; `birth_id` is random.
-    pub(super) fn new(birth_id: [u64; 2], now: UnixMillis) -> Self {
+    /// A canary born at `now` for the server `run_id`; `birth_id` is random.
+    pub(super) fn new(birth_id: [u64; 2], now: UnixMillis, run_id: &str) -> Self {
         let [high, low] = birth_id;
-        Self(format!("1 {high:016x}{low:016x} {}", now.0))
+        Self(format!("2 {high:016x}{low:016x} {} {run_id}", now.0))
     }
 
     /// What the canary's key holds. Any text is a canary: it is compared, not understood.
@@ -31,16 +34,26 @@ impl Canary {
 
     /// When it was born, by the clock of whoever made it; `None` when it does not say.
     fn born_at(&self) -> Option<UnixMillis> {
-        let mut words = self.0.split(' ');
-        match (words.next(), words.next(), words.next(), words.next()) {
-            (Some("1"), Some(_birth_id), Some(millis), None) => millis.parse().ok().map(UnixMillis),
+        let (millis, _run_id) = self.birth()?;
+        millis.parse().ok().map(UnixMillis)
+    }
+
+    /// Whether it says that it was made for another server.
+    fn is_of_another(&self, ids: &ServerIds) -> bool {
+        self.birth().is_some_and(|(_, run_id)| run_id != ids.run_id)
+    }
+
+    fn birth(&self) -> Option<(&str, &str)> {
+        let words: Vec<&str> = self.0.split(' ').collect();
+        match words[..] {
+            ["2", _birth_id, millis, run_id] => Some((millis, run_id)),
             _ => None,
         }
     }
 }
 
 /// The ids by which a server is known again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ServerIds {
     pub(super) run_id: String,
     pub(super) master_replid: String,
@@ -66,7 +79,8 @@ pub(super) enum Loss {
     CanaryGone,
     /// Another canary is there: somebody else met the loss first.
     CanaryChanged,
-    /// A reconnect found another `run_id` or `master_replid`.
+    /// A reconnect found another `run_id` or `master_replid`, or the first look a canary that was
+    /// made for another server.
     ServerChanged,
 }
 
@@ -87,6 +101,8 @@ pub(super) struct Tripwire {
     ids: Option<ServerIds>,
     /// `None` until one is known to be there: at the start, and after a loss.
     canary: Option<Canary>,
+    /// Whether the canary is older than a loss and a new one has to take its place.
+    is_stale: bool,
 }
 
 impl Tripwire {
@@ -97,10 +113,14 @@ impl Tripwire {
         found: Option<Canary>,
         offered: Canary,
     ) -> Finding {
+        let is_of_another = found
+            .as_ref()
+            .is_some_and(|found| found.is_of_another(&ids));
         let known_ids = self.ids.replace(ids);
         let known_canary = self.canary.take();
         let finding = match (&known_ids, &known_canary, &found) {
             (None, _, None) => Finding::Lost(Loss::NoCanaryAtStart),
+            (None, _, Some(_)) if is_of_another => Finding::Lost(Loss::ServerChanged),
             (None, _, Some(found)) => Finding::OldAs(found.born_at()),
             (Some(known), _, _) if Some(known) != self.ids.as_ref() => {
                 Finding::Lost(Loss::ServerChanged)
@@ -109,6 +129,15 @@ impl Tripwire {
             // Without a known canary a loss was noticed already; there may have been another since.
             (Some(_), _, None) => Finding::Lost(Loss::CanaryGone),
             (Some(_), _, Some(_)) => Finding::Lost(Loss::CanaryChanged),
+        };
+        self.is_stale = match finding {
+            // Somebody else may have made a new one already.
+            Finding::Lost(Loss::ServerChanged) => {
+                is_of_another || (found.is_some() && found == known_canary)
+            }
+            // The one to take its place may not have arrived.
+            Finding::Calm => self.is_stale,
+            Finding::OldAs(_) | Finding::Lost(_) => false,
         };
         self.canary = Some(found.unwrap_or(offered));
         finding
@@ -126,6 +155,17 @@ impl Tripwire {
             self.canary = None;
         }
         finding
+    }
+
+    /// Whether the canary is older than a loss, so that a new one has to take its place.
+    pub(super) fn is_stale(&self) -> bool {
+        self.is_stale
+    }
+
+    /// After a new canary was put in the place of a stale one.
+    pub(super) fn renewed(&mut self, canary: Canary) {
+        self.is_stale = false;
+        self.canary = Some(canary);
     }
 
     /// After a new canary was offered for a lost one, and `found` was there already.
@@ -152,7 +192,7 @@ mod tests {
     }
 
     fn canary(id: u64) -> Canary {
-        Canary::new([id, 0], UnixMillis(1_000))
+        Canary::new([id, 0], UnixMillis(1_000), "a")
     }
 
     fn connected_tripwire() -> Tripwire {
@@ -199,6 +239,39 @@ mod tests {
             let known = found.unwrap_or_else(|| canary(4));
             assert_eq!(tripwire.looked(Some(&known)), Finding::Calm);
         }
+    }
+
+    #[test]
+    fn a_canary_for_another_server_is_a_loss_that_a_new_one_tells_of() {
+        let mut tripwire = Tripwire::default();
+        let finding = tripwire.connected(ids("b"), Some(canary(1)), canary(2));
+        assert_eq!(finding, Finding::Lost(Loss::ServerChanged));
+        assert!(tripwire.is_stale());
+        let renewed = Canary::new([3, 0], UnixMillis(2_000), "b");
+        tripwire.renewed(renewed.clone());
+        assert!(!tripwire.is_stale());
+        assert_eq!(tripwire.looked(Some(&renewed)), Finding::Calm);
+
+        // A server with its old name may have followed another one meanwhile.
+        let strayed = ServerIds {
+            master_replid: "s".to_owned(),
+            ..ids("b")
+        };
+        let finding = tripwire.connected(strayed.clone(), Some(renewed.clone()), canary(5));
+        assert_eq!(finding, Finding::Lost(Loss::ServerChanged));
+        assert!(tripwire.is_stale());
+        // It stays so until a new canary is there: ours, or somebody else's.
+        let finding = tripwire.connected(strayed.clone(), Some(renewed.clone()), canary(6));
+        assert_eq!((finding, tripwire.is_stale()), (Finding::Calm, true));
+        let theirs = Canary::new([7, 0], UnixMillis(3_000), "b");
+        tripwire.connected(strayed, Some(theirs), canary(8));
+        assert!(!tripwire.is_stale());
+
+        // Who starts later takes the new one's birth for the last loss.
+        let mut later = Tripwire::default();
+        let finding = later.connected(ids("b"), Some(renewed), canary(4));
+        assert_eq!(finding, Finding::OldAs(Some(UnixMillis(2_000))));
+        assert!(!later.is_stale());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! 0001 0x00  in flight: attempt, lease token, lease expiry, pending
-//! 0001 0100  deferred:  ticket, due instant, pending
+//! 0001 0101  deferred:  ticket, due instant, pending
 //! 0001 0010  settled:   outcome
 //! ```
 //!
@@ -24,16 +24,15 @@ use crate::domain::job::JobKey;
 use crate::domain::time::UnixMillis;
 
 const VERSION: u8 = 0x10;
-const VERSION_MASK: u8 = 0xf0;
 const INDEXED: u8 = 0x04;
-const STATE_MASK: u8 = 0x0b;
-const IN_FLIGHT: u8 = 0;
-const DEFERRED: u8 = 1;
-const SETTLED: u8 = 2;
+const IN_FLIGHT: u8 = VERSION;
+const IN_FLIGHT_INDEXED: u8 = VERSION | INDEXED;
+const DEFERRED: u8 = VERSION | INDEXED | 1;
+const SETTLED: u8 = VERSION | 2;
 
 /// Whether the advisory index may hold a job: it was deferred at some time since its claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Indexed {
+pub enum Indexed {
     /// It never was.
     No,
     /// It may be.
@@ -42,7 +41,7 @@ pub(super) enum Indexed {
 
 /// Why bytes are not a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Malformed {
+pub enum Malformed {
     /// Written by another version.
     #[error("its version or state is {0:#04x}, which this version does not know")]
     Unknown(u8),
@@ -60,28 +59,28 @@ pub(super) enum Malformed {
 /// Writes `entry`, the entry of `key`.
 ///
 /// `indexed` matters for an entry in flight alone: a deferred one always is, a settled one never.
-pub(super) fn encode(key: &JobKey, entry: &Entry, indexed: Indexed) -> Vec<u8> {
+#[must_use]
+pub fn encode(key: &JobKey, entry: &Entry, indexed: Indexed) -> Vec<u8> {
     let mut out = Vec::with_capacity(96);
     match entry {
         Entry::InFlight(in_flight) => {
-            let mark = match indexed {
-                Indexed::No => 0,
-                Indexed::Maybe => INDEXED,
-            };
-            out.push(VERSION | mark | IN_FLIGHT);
+            out.push(match indexed {
+                Indexed::No => IN_FLIGHT,
+                Indexed::Maybe => IN_FLIGHT_INDEXED,
+            });
             put_varint(&mut out, u64::from(in_flight.attempt));
             out.extend_from_slice(&in_flight.lease.token.0.to_be_bytes());
             put_varint(&mut out, in_flight.lease.expires_at.0);
             pending::put(&mut out, &in_flight.pending);
         }
         Entry::Deferred(deferred) => {
-            out.push(VERSION | INDEXED | DEFERRED);
+            out.push(DEFERRED);
             put_varint(&mut out, u64::from(deferred.ticket.0));
             put_varint(&mut out, deferred.due_at.0);
             pending::put(&mut out, &deferred.pending);
         }
         Entry::Settled(outcome) => {
-            out.push(VERSION | SETTLED);
+            out.push(SETTLED);
             outcome::put(&mut out, key, outcome);
         }
     }
@@ -92,15 +91,13 @@ pub(super) fn encode(key: &JobKey, entry: &Entry, indexed: Indexed) -> Vec<u8> {
 ///
 /// # Errors
 ///
-/// [`Malformed`] for anything that [`encode`] does not write.
-pub(super) fn decode(key: &JobKey, bytes: &[u8]) -> Result<Entry, Malformed> {
+/// [`Malformed`] for anything that is no value of this version. A value that [`encode`] would have
+/// written in fewer bytes is read all the same.
+pub fn decode(key: &JobKey, bytes: &[u8]) -> Result<Entry, Malformed> {
     let mut reader = Reader::new(bytes);
     let head = reader.byte()?;
-    if head & VERSION_MASK != VERSION {
-        return Err(Malformed::Unknown(head));
-    }
-    let entry = match head & STATE_MASK {
-        IN_FLIGHT => Entry::InFlight(InFlight {
+    let entry = match head {
+        IN_FLIGHT | IN_FLIGHT_INDEXED => Entry::InFlight(InFlight {
             attempt: reader.number()?,
             lease: Lease {
                 token: LeaseToken(u64::from_be_bytes(reader.array()?)),
@@ -121,7 +118,8 @@ pub(super) fn decode(key: &JobKey, bytes: &[u8]) -> Result<Entry, Malformed> {
 }
 
 /// Whether the index may hold the job whose value `bytes` is.
-pub(super) fn indexed(bytes: &[u8]) -> Indexed {
+#[must_use]
+pub fn indexed(bytes: &[u8]) -> Indexed {
     match bytes.first() {
         Some(head) if head & INDEXED != 0 => Indexed::Maybe,
         Some(_) | None => Indexed::No,
@@ -130,8 +128,9 @@ pub(super) fn indexed(bytes: &[u8]) -> Indexed {
 
 /// Whether a value that starts with `head` is settled; anything unknown is not, so that it is
 /// looked at.
-pub(super) fn is_settled(head: u8) -> bool {
-    head == VERSION | SETTLED
+#[must_use]
+pub fn is_settled(head: u8) -> bool {
+    head == SETTLED
 }
 
 #[cfg(test)]
@@ -181,7 +180,8 @@ mod tests {
     fn values_of_other_versions_are_named() {
         let (key, outcome) = typical_outcome();
         let mut bytes = encode(&key, &Entry::Settled(outcome), Indexed::No);
-        for head in [0x00, 0x13, 0x1a, 0x22, 0xff] {
+        // 0x16: settled and yet in the index, which is never written; 0x11: deferred and not in it.
+        for head in [0x00, 0x11, 0x13, 0x16, 0x1a, 0x22, 0xff] {
             if let Some(first) = bytes.first_mut() {
                 *first = head;
             }

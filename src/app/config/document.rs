@@ -168,7 +168,12 @@ impl Document {
         let location = Location::Environment { variable };
         if value.contains(char::REPLACEMENT_CHARACTER) {
             let fault = "is not UTF-8".to_owned();
-            return self.add(location, key, fault, "write UTF-8 text".to_owned());
+            return self.add(
+                location,
+                shorten(&key),
+                fault,
+                "write UTF-8 text".to_owned(),
+            );
         }
         if let Some(Location::Environment { variable: other }) = self.locations.get(&key)
             && self.values.contains_key(&key)

@@ -105,7 +105,7 @@ impl LedgerConfig {
             rescue_after: reader.duration(
                 "ledger.rescue_after",
                 default.rescue_after,
-                MINUTE..=DAY,
+                SECOND.saturating_mul(5)..=DAY,
             ),
             // No doubt at all would resend after a lost memory without asking first.
             doubt: reader.duration("ledger.doubt", default.doubt, MINUTE..=DAY),

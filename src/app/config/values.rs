@@ -125,7 +125,8 @@ pub(super) fn permille(raw: &RawValue, range: &RangeInclusive<u32>) -> Result<u3
     if range.contains(&value) {
         return Ok(value);
     }
-    Err(Fault::new(format!("{text} is out of range"), wanted))
+    let shown = shown_number(&text);
+    Err(Fault::new(format!("{shown} is out of range"), wanted))
 }
 
 fn parse_permille(text: &str) -> Option<u32> {
@@ -256,7 +257,19 @@ pub(super) fn shorten(text: &str) -> String {
     format!("{}...", start.escape_debug())
 }
 
+/// Shows a number as it was written, unless it is too long for a message.
+fn shown_number(number: &str) -> String {
+    if number.len() > QUOTED_CHARACTERS_MAX {
+        return quote(number);
+    }
+    number.to_owned()
+}
+
 fn no_unit(number: &str, quotes: &str) -> Fault {
+    if number.len() > QUOTED_CHARACTERS_MAX {
+        let fault = format!("{} has no unit", quote(number));
+        return Fault::new(fault, "write for example \"20s\"");
+    }
     Fault::new(
         format!("{quotes}{number}{quotes} has no unit"),
         format!("write for example \"{number}s\""),

@@ -248,7 +248,7 @@ impl Families {
             ledger_connected: catalog.gauge(
                 "ledger_connected",
                 &[],
-                "1 while Redis can be expected to answer, else 0.",
+                "1 while Redis can be expected to answer and to write, else 0.",
             ),
             broker_connected: catalog.gauge(
                 "broker_connected",

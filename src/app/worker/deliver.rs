@@ -190,8 +190,9 @@ impl Worker {
             return Err(Halt::HandBack);
         }
         tokio::select! {
-            () = self.ports.clock.sleep(length) => Ok(()),
+            biased;
             () = self.draining.cancelled() => Err(Halt::HandBack),
+            () = self.ports.clock.sleep(length) => Ok(()),
         }
     }
 

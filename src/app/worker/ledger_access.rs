@@ -123,8 +123,10 @@ impl Worker {
                 }
                 Connection::Up => return Ok(()),
                 Connection::Down => tokio::select! {
-                    _ = self.ports.ledger.changed(health) => {}
+                    biased;
+                    // First, so that a delivery that is lost to us asks no ledger any more.
                     waited = self.wait_or_halt(delivery, REFUSED_WAIT) => waited?,
+                    _ = self.ports.ledger.changed(health) => {}
                 },
             }
         }

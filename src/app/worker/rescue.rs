@@ -1,7 +1,9 @@
 //! Rule 13: no silent orphans. Looks for overdue jobs at a low rate and gives them a new copy.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tracing::{error, warn};
 
 use crate::app::job_body;
@@ -54,7 +56,7 @@ impl Worker {
         let ledger = &self.ports.ledger;
         let mut census = Census::default();
         for key in ledger.unsettled(UnixMillis(u64::MAX), ROUND_MAX).await? {
-            passable(&key, self.rescue(&key, Some(&mut census)).await)?;
+            self.rescue_one(&key, Some(&mut census)).await?;
         }
         for (kind, count) in Kind::ALL.into_iter().zip(census.by_kind) {
             self.metrics.set_unsettled(kind, count);
@@ -67,9 +69,23 @@ impl Worker {
         // The index is advisory: a claim that was never deferred is found only here.
         let (keys, next) = ledger.scan(cursor).await?;
         for key in keys {
-            passable(&key, self.rescue(&key, None).await)?;
+            self.rescue_one(&key, None).await?;
         }
         Ok(next)
+    }
+
+    /// Rescues one job, so that no trouble of its own keeps the others from being seen.
+    async fn rescue_one(
+        &self,
+        key: &JobKey,
+        census: Option<&mut Census>,
+    ) -> Result<(), RescueError> {
+        let rescue = AssertUnwindSafe(self.rescue(key, census)).catch_unwind();
+        if let Ok(rescued) = rescue.await {
+            return passable(key, rescued);
+        }
+        error!(job.id = %key, "the look at an unsettled job panicked");
+        Ok(())
     }
 
     async fn rescue(&self, key: &JobKey, census: Option<&mut Census>) -> Result<(), RescueError> {

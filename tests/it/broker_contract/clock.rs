@@ -37,14 +37,3 @@ impl Random for NoChance {
         0
     }
 }
-
-/// How long `work` took by the runtime's clock.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test measures a real broker's delay"
-)]
-pub(crate) async fn elapsed(work: impl Future<Output = ()>) -> Duration {
-    let start = tokio::time::Instant::now();
-    work.await;
-    start.elapsed()
-}

@@ -9,8 +9,9 @@ use hongbaod::adapters::memory_broker::{Mailbox, MemoryBroker, Reply};
 use hongbaod::domain::job::Kind;
 use hongbaod::ports::broker::{Broker, EventMessage, Settlement};
 
-use super::clock::{RuntimeClock, elapsed};
+use super::clock::RuntimeClock;
 use super::world::{Letter, Letters, PREFETCH, World, arrival, body, event, job};
+use crate::clocks::elapsed;
 use crate::patience::pause;
 
 pub(super) struct MemoryWorld {

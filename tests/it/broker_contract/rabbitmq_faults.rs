@@ -8,9 +8,9 @@ use hongbaod::domain::job::Kind;
 use hongbaod::ports::broker::{Broker, PublishError, Settlement};
 use hongbaod::ports::ledger::Connection;
 
-use super::clock::elapsed;
 use super::rabbitmq::{connect, options, up};
 use super::world::{arrival, body, event, job, nothing_arrives};
+use crate::clocks::elapsed;
 use crate::patience::eventually;
 use crate::rabbitmq_server::RabbitmqServer;
 

@@ -8,7 +8,7 @@ use super::world::{World, WorldOptions};
 use crate::servers::{amqp_url, redis_url};
 
 /// A little of everything that Alipay may do to a call.
-pub(super) const FAULTS: &str = r#"{"in_progress_done_permille": 30, "unknown_with_effect_permille": 30,
+pub(crate) const FAULTS: &str = r#"{"in_progress_done_permille": 30, "unknown_with_effect_permille": 30,
     "unknown_without_effect_permille": 10, "reset_after_effect_permille": 20,
     "reset_before_effect_permille": 10, "html_error_page_permille": 20,
     "truncated_answer_permille": 10, "forged_signature_permille": 20,
@@ -16,7 +16,7 @@ pub(super) const FAULTS: &str = r#"{"in_progress_done_permille": 30, "unknown_wi
     "effect_delay_ms": 200, "faults_per_number_max": 2}"#;
 
 /// 300 jobs, 20 copies, 5 conflicts.
-pub(super) const SHAPE: Shape = Shape {
+pub(crate) const SHAPE: Shape = Shape {
     jobs: 300,
     duplicates: 20,
     conflicts: 5,

@@ -10,18 +10,18 @@ use super::plan::{BadJob, Fate, Plan, PlannedJob};
 
 /// What a run left to look at.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Evidence {
+pub(crate) struct Evidence {
     /// `GET /_sandbox/operations`.
-    pub(super) operations: Vec<Value>,
+    pub(crate) operations: Vec<Value>,
     /// Every event, copies included.
-    pub(super) events: Vec<Value>,
-    pub(super) dead_letters: Vec<DeadLetter>,
+    pub(crate) events: Vec<Value>,
+    pub(crate) dead_letters: Vec<DeadLetter>,
     /// Messages that were still in a queue of jobs or of copies that wait: queue and body.
-    pub(super) left: Vec<(String, String)>,
+    pub(crate) left: Vec<(String, String)>,
 }
 
 /// Returns every disagreement; none is what the promises are.
-pub(super) fn disagreements(plan: &Plan, evidence: &Evidence) -> Vec<String> {
+pub(crate) fn disagreements(plan: &Plan, evidence: &Evidence) -> Vec<String> {
     let mut found = Vec::new();
     let events = by_id(&evidence.events, &mut found);
     let mut expected = BTreeSet::new();

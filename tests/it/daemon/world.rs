@@ -309,16 +309,22 @@ impl Daemon {
     }
 
     /// Deliveries that are being worked on.
-    pub(crate) async fn in_flight(&self) -> u32 {
+    pub(crate) async fn in_flight(&self) -> u64 {
+        self.count("hongbaod_in_flight", "").await
+    }
+
+    /// The sum of a metric's series that have `label` in them; the metric must be there.
+    pub(crate) async fn count(&self, metric: &str, label: &str) -> u64 {
         let (_, metrics) = self.page("/metrics").await;
-        let lines = metrics
+        let series: Vec<&str> = metrics
             .lines()
-            .filter(|line| line.starts_with("hongbaod_in_flight{"));
-        let counts: Vec<u32> = lines
-            .map(|line| line.rsplit(' ').next().unwrap().parse().unwrap())
+            .filter_map(|line| line.strip_prefix(metric))
+            .filter(|rest| rest.starts_with(['{', ' ']))
             .collect();
-        assert!(!counts.is_empty(), "{metrics}");
-        counts.iter().sum()
+        assert!(!series.is_empty(), "no {metric} in\n{metrics}");
+        let counts = series.iter().filter(|rest| rest.contains(label));
+        let counts = counts.map(|rest| rest.rsplit(' ').next().unwrap().parse::<u64>());
+        counts.map(Result::unwrap).sum()
     }
 }
 

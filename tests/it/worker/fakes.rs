@@ -126,6 +126,8 @@ pub(crate) struct JournalLedger {
     pub(crate) vanishings: LostReplies,
     /// Before the next so many removals somebody else takes the entry over.
     pub(crate) takeovers: LostReplies,
+    /// The next so many calls of this operation panic.
+    pub(crate) panics: Mutex<(&'static str, u32)>,
     /// A job whose value cannot be read any more.
     pub(crate) unreadable: Mutex<Option<JobKey>>,
 }
@@ -147,6 +149,18 @@ impl JournalLedger {
         match *self.up.borrow() {
             Connection::Up => Ok(()),
             Connection::Down => Err(lost()),
+        }
+    }
+    fn panic_if_told(&self, operation: &str) {
+        let panics = {
+            let mut panics = self.panics.lock().unwrap();
+            let told = panics.0 == operation && panics.1 > 0;
+            panics.1 -= u32::from(told);
+            told
+        };
+        if panics {
+            self.journal.note(format!("panic in {operation}"));
+            panic!("as the test says");
         }
     }
     async fn take_away(&self, key: &JobKey) {
@@ -187,6 +201,7 @@ impl Ledger for JournalLedger {
     async fn read(&self, key: &JobKey) -> Result<Option<Versioned>, LedgerError> {
         self.check()?;
         self.journal.note("read");
+        self.panic_if_told(&format!("read {}", key.out_request_no));
         if self.unreadable.lock().unwrap().as_ref() == Some(key) {
             return Err(LedgerError::Unreadable {
                 key: key.clone(),
@@ -232,6 +247,7 @@ impl Ledger for JournalLedger {
         limit: usize,
     ) -> Result<Vec<JobKey>, LedgerError> {
         self.check()?;
+        self.panic_if_told("unsettled");
         self.inner.unsettled(due_before, limit).await
     }
     async fn scan(&self, cursor: ScanCursor) -> Result<(Vec<JobKey>, ScanCursor), LedgerError> {
@@ -245,6 +261,7 @@ impl Ledger for JournalLedger {
         }
     }
     async fn changed(&self, seen: LedgerHealth) -> LedgerHealth {
+        self.panic_if_told("changed");
         let mut up = self.up.subscribe();
         while self.health() == seen {
             tokio::select! {

@@ -244,6 +244,54 @@ async fn rule_13_a_value_that_cannot_be_read_hides_no_other_job_from_the_rescue(
 }
 
 #[tokio::test(start_paused = true)]
+async fn rule_13_a_rescue_that_panics_begins_again() {
+    let world = World::start(vec![unknown(), found(OperationStatus::Success)]);
+    *world.ledger.panics.lock().unwrap() = ("unsettled", 3);
+    world.submit(JOB).await;
+    world.until("ack", 1).await;
+    steal_copies(&world, 1).await;
+    assert_eq!(world.event().await.0, "disburse.succeeded");
+    assert_eq!(world.stop().await.count("panic in unsettled"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_13_a_job_at_which_the_rescue_panics_hides_no_other_job() {
+    let world = World::start(vec![unknown(), unknown(), found(OperationStatus::Success)]);
+    world.submit(&JOB.replace("R1", "R0")).await;
+    world.until("ack", 1).await;
+    world.submit(JOB).await;
+    world.until("ack", 2).await;
+    *world.ledger.panics.lock().unwrap() = ("read R0", 1_000);
+    steal_copies(&world, 2).await;
+    assert_eq!(world.event().await.0, "disburse.succeeded");
+    assert!(world.stop().await.count("panic in read R0") > 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_14_a_panic_does_not_end_the_watch_over_the_ledger() {
+    for (before, after) in [
+        (Connection::Down, Connection::Up),
+        (Connection::Up, Connection::Down),
+    ] {
+        let world = World::start(vec![success()]);
+        world.ledger.up.send_replace(before);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        *world.ledger.panics.lock().unwrap() = ("changed", 1);
+        world.ledger.up.send_replace(after);
+        world.until("panic in changed", 1).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        world.submit(JOB).await;
+        if after == Connection::Down {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            assert_eq!(world.journal.count("ack"), 0);
+            world.ledger.up.send_replace(Connection::Up);
+        }
+        assert_eq!(world.event().await.0, "disburse.succeeded");
+        world.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn rule_05_an_entry_that_vanishes_under_a_first_delivery_leaves_it_in_doubt() {
     let world = World::start(vec![Scripted::Panic, found(OperationStatus::Success)]);
     world.submit(JOB).await;

@@ -96,6 +96,7 @@ impl World {
             replicas: Mutex::default(),
             vanishings: LostReplies::default(),
             takeovers: LostReplies::default(),
+            panics: Mutex::default(),
             unreadable: Mutex::default(),
         });
         let inner = Arc::new(MemoryBroker::new(Arc::clone(&dyn_clock), 16));

@@ -9,7 +9,14 @@ fn a_mistake_is_told_with_its_line_its_key_and_what_is_right() {
                embedded one";
     let redis_url = url.replace("amqp", "redis");
     let encode = "; in user and password, percent-encode @ : / ? #";
+    let digits = "1".repeat(300);
+    let long = [
+        format!("lease = \"{digits}\""),
+        format!("lease = {digits}.5"),
+    ];
     let cases: &[(&str, &str, String)] = &[
+        ("ledger", &long[0], "ledger.lease: the value (300 characters) has no unit; write for example \"20s\"".into()),
+        ("ledger", &long[1], "ledger.lease: the value (302 characters) has no unit; write for example \"20s\"".into()),
         ("ledger", "lease = \"20\"", "ledger.lease: \"20\" has no unit; write for example \"20s\"".into()),
         ("ledger", "lease = 20", "ledger.lease: 20 has no unit; write for example \"20s\"".into()),
         ("ledger", "lease = 2.5", "ledger.lease: 2.5 has no unit; write for example \"2.5s\"".into()),
@@ -179,7 +186,18 @@ fn syntax_errors_are_told_with_the_other_mistakes() {
 
 #[test]
 fn a_wrong_variable_is_told_by_its_name() {
+    let zeros = format!("{}.5", "0".repeat(300));
     let cases = [
+        (
+            "HONGBAOD__RETRY__MULTIPLIER",
+            zeros.as_str(),
+            "retry.multiplier: the value (302 characters) is out of range; write 1.001 to 10.0, with at most three decimals",
+        ),
+        (
+            "HONGBAOD__NO\tSUCH",
+            "\u{fffd}",
+            "no\\tsuch: is not UTF-8; write UTF-8 text",
+        ),
         (
             "HONGBAOD__LEDGER__LEASE",
             "20",

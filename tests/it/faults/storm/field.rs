@@ -33,9 +33,6 @@ pub(crate) const PREFETCH: usize = 16;
 /// The header of a copy that a daemon published.
 const TICKET: &str = "x-hongbao-ticket";
 
-/// How long a deleted retry queue stays away at least.
-const GAP: Duration = Duration::from_secs(1);
-
 /// Alipay's manners: mild, rough, good, unreadable. `{}` is what a used number answers.
 const MANNERS: [&str; 4] = [
     r#"{"in_progress_done_permille": 30, "unknown_with_effect_permille": 30,
@@ -267,12 +264,6 @@ impl Field {
             deleted.is_ok()
         })
         .await;
-        if what == Lost::Copies {
-            // The ladder is declared with each new connection, and nobody consumes from it: whoever
-            // deletes one of its queues has to let the daemons connect again.
-            pause(GAP).await;
-            self.each(Link::Amqp, Whose::Everybodys, Proxy::cut);
-        }
         let queue = [queue.to_owned()];
         eventually("the queue is declared again", async || {
             counts(&self.world.amqp, &queue).await.is_ok()

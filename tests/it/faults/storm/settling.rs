@@ -102,7 +102,7 @@ impl Settling<'_> {
         while looks < QUIET_LOOKS && clock.monotonic().0 < until {
             pause(LOOK_PERIOD).await;
             let counts = broker::counts(&self.world.amqp, queues).await.unwrap();
-            let mut moving = counts.iter().sum::<u32>();
+            let mut moving = u64::from(counts.iter().sum::<u32>());
             for daemon in self.daemons {
                 moving += daemon.in_flight().await;
             }

@@ -1,0 +1,75 @@
+//! Tests that measure the whole process, and therefore need one of their own.
+
+use std::fs;
+use std::process::Command;
+
+use tokio::runtime::Handle;
+
+const ALONE: &str = "HONGBAOD_TEST_ALONE";
+
+/// Runs the test `name` in a process of its own, and returns whether this is that process. The
+/// test measures if it is, and is over if it is not.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the parent tells the child by a variable that it is one"
+)]
+pub(crate) async fn is_alone(name: &'static str) -> bool {
+    if std::env::var(ALONE).is_ok() {
+        return true;
+    }
+    let program = std::env::current_exe().unwrap();
+    let mut command = Command::new(program);
+    command.args(["--exact", name, "--nocapture"]);
+    command.env(ALONE, "yes");
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap())
+        .await
+        .unwrap();
+    let written = String::from_utf8_lossy(&output.stderr);
+    let summary = String::from_utf8_lossy(&output.stdout);
+    eprintln!("{written}");
+    assert!(output.status.success(), "{name}: {summary}\n{written}");
+    assert!(summary.contains("1 passed"), "{name}: {summary}");
+    false
+}
+
+/// What this process holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Holdings {
+    /// Tasks of this runtime.
+    pub(crate) tasks: usize,
+    pub(crate) threads: usize,
+    /// Open files and sockets.
+    pub(crate) files: usize,
+    pub(crate) memory_kib: usize,
+}
+
+impl Holdings {
+    pub(crate) fn now() -> Self {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let number = |name: &str| -> usize {
+            let rest = status.split_once(&format!("{name}:")).unwrap().1;
+            let word = rest.split_whitespace().next().unwrap();
+            word.parse().unwrap()
+        };
+        Self {
+            tasks: Handle::current().metrics().num_alive_tasks(),
+            threads: number("Threads"),
+            files: fs::read_dir("/proc/self/fd").unwrap().count(),
+            memory_kib: number("VmRSS"),
+        }
+    }
+
+    /// Fails if more is held than `before`, but for what moves by itself: a worker thread of the
+    /// runtime, a file being looked at, memory that the allocator keeps.
+    pub(crate) fn is_no_more_than(&self, before: &Self) {
+        let grown = |now: usize, then: usize| now.saturating_sub(then);
+        assert!(grown(self.tasks, before.tasks) <= 2, "{before:?} {self:?}");
+        assert!(
+            grown(self.threads, before.threads) <= 4,
+            "{before:?} {self:?}"
+        );
+        assert!(grown(self.files, before.files) <= 6, "{before:?} {self:?}");
+        let memory_kib = grown(self.memory_kib, before.memory_kib);
+        assert!(memory_kib <= 4 * 1_024, "{before:?} {self:?}");
+    }
+}
