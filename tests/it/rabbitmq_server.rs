@@ -70,10 +70,18 @@ impl RabbitmqServer {
 
     /// The node's URL.
     pub(crate) async fn url(&self) -> String {
+        self.address("amqp://").await
+    }
+
+    /// The URL of the Redis that `tests/servers` starts beside it; it writes an append-only file,
+    /// and syncs it once a second.
+    pub(crate) async fn redis_url(&self) -> String {
+        self.address("redis://").await
+    }
+
+    async fn address(&self, scheme: &str) -> String {
         let variables = self.run(&["env"]).await;
-        let url = variables
-            .split('\'')
-            .find(|word| word.starts_with("amqp://"));
+        let url = variables.split('\'').find(|word| word.starts_with(scheme));
         url.expect("the address among the variables").to_owned()
     }
 

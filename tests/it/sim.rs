@@ -42,7 +42,10 @@ const SEEDS_OF_A_BUG: u64 = 2_000;
 #[expect(clippy::disallowed_methods, reason = "tests/simulate names the seeds")]
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is not a number: {text}")),
+    )
 }
 
 /// What many runs came to.
@@ -79,7 +82,8 @@ impl Sum {
         for (word, count) in report.told {
             *self.told.entry(word).or_default() += count;
         }
-        self.violations.extend(report.violation.map(|what| (seed, what)));
+        self.violations
+            .extend(report.violation.map(|what| (seed, what)));
     }
 
     fn print(&self) {
@@ -152,7 +156,13 @@ fn one_seed() {
     let seed = number("HONGBAOD_SIM_SEED").unwrap_or(0);
     let report = run(seed, None, true);
     println!("{}", report.trace.join("\n"));
-    println!("seed {seed}: {}", report.violation.as_deref().unwrap_or("no promise is broken"));
+    println!(
+        "seed {seed}: {}",
+        report
+            .violation
+            .as_deref()
+            .unwrap_or("no promise is broken")
+    );
     assert_eq!(report.violation, None);
 }
 
@@ -168,13 +178,20 @@ fn every_planted_bug_is_caught() {
             None => missed.push(bug),
         }
     }
-    assert!(missed.is_empty(), "not caught in {SEEDS_OF_A_BUG} seeds: {missed:?}");
+    assert!(
+        missed.is_empty(),
+        "not caught in {SEEDS_OF_A_BUG} seeds: {missed:?}"
+    );
 }
 
 #[test]
 fn the_same_seed_is_the_same_run() {
     for seed in 0..20 {
         let (one, other) = (run(seed, None, false), run(seed, None, true));
-        assert_eq!((one.mark, one.calls), (other.mark, other.calls), "seed {seed}");
+        assert_eq!(
+            (one.mark, one.calls),
+            (other.mark, other.calls),
+            "seed {seed}"
+        );
     }
 }

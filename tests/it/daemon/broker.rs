@@ -26,13 +26,13 @@ pub(crate) struct DeadLetter {
 }
 
 /// A connection of the test's own, and the channel on it.
-struct Line {
+pub(crate) struct Line {
     connection: Connection,
-    channel: Channel,
+    pub(crate) channel: Channel,
 }
 
 impl Line {
-    async fn open(url: &str) -> lapin::Result<Self> {
+    pub(crate) async fn open(url: &str) -> lapin::Result<Self> {
         let connection = Connection::connect(url, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
         Ok(Self {
@@ -41,7 +41,12 @@ impl Line {
         })
     }
 
-    async fn close(self) {
+    /// Another channel on the connection.
+    pub(crate) async fn another(&self) -> lapin::Result<Channel> {
+        self.connection.create_channel().await
+    }
+
+    pub(crate) async fn close(self) {
         self.connection.close(200, "done".into()).await.unwrap();
     }
 }
@@ -177,34 +182,13 @@ pub(crate) struct Subscriber {
 impl Subscriber {
     /// Subscribes; no event after this call is missed.
     pub(crate) async fn start(url: &str, prefix: &str) -> Self {
-        let line = Line::open(url).await.unwrap();
-        let queue = subscription(prefix);
-        let durable = QueueDeclareOptions::durable();
-        let arguments = FieldTable::default();
-        let declared =
-            line.channel
-                .queue_declare(queue.as_str().into(), durable, arguments.clone());
-        declared.await.unwrap();
-        let outcomes = format!("{prefix}.outcomes").into();
-        let options = QueueBindOptions::default();
-        let bound = line.channel.queue_bind(
-            queue.as_str().into(),
-            outcomes,
-            "#".into(),
-            options,
-            arguments,
-        );
-        bound.await.unwrap();
-        line.close().await;
         let events = Arc::new(Mutex::new(Vec::new()));
-        let (sink, url) = (Arc::clone(&events), url.to_owned());
-        let task = tokio::spawn(async move {
-            loop {
-                // Whatever goes wrong, the next connection gets the same events again.
-                drop(consume(&url, &queue, &sink).await);
-                pause(Duration::from_millis(100)).await;
-            }
+        let sink = Arc::clone(&events);
+        let task = subscribe(url, prefix, move |body| {
+            let event = serde_json::from_slice(body).expect("an event is JSON");
+            sink.lock().unwrap().push(event);
         });
+        let task = task.await;
         Self { events, task }
     }
 
@@ -225,7 +209,41 @@ impl Drop for Subscriber {
     }
 }
 
-async fn consume(url: &str, queue: &str, sink: &Mutex<Vec<Value>>) -> lapin::Result<()> {
+/// Hands the body of every event to `sink` until the task is aborted; no event after this call is
+/// missed.
+pub(crate) async fn subscribe(
+    url: &str,
+    prefix: &str,
+    sink: impl Fn(&[u8]) + Send + Sync + 'static,
+) -> JoinHandle<()> {
+    let line = Line::open(url).await.unwrap();
+    let queue = subscription(prefix);
+    let durable = QueueDeclareOptions::durable();
+    let arguments = FieldTable::default();
+    let declared = line
+        .channel
+        .queue_declare(queue.as_str().into(), durable, arguments.clone());
+    declared.await.unwrap();
+    let bound = line.channel.queue_bind(
+        queue.as_str().into(),
+        format!("{prefix}.outcomes").into(),
+        "#".into(),
+        QueueBindOptions::default(),
+        arguments,
+    );
+    bound.await.unwrap();
+    line.close().await;
+    let url = url.to_owned();
+    tokio::spawn(async move {
+        loop {
+            // Whatever goes wrong, the next connection gets the same events again.
+            drop(consume(&url, &queue, &sink).await);
+            pause(Duration::from_millis(100)).await;
+        }
+    })
+}
+
+async fn consume(url: &str, queue: &str, sink: &impl Fn(&[u8])) -> lapin::Result<()> {
     let line = Line::open(url).await?;
     let mut consumer = line
         .channel
@@ -238,8 +256,7 @@ async fn consume(url: &str, queue: &str, sink: &Mutex<Vec<Value>>) -> lapin::Res
         .await?;
     while let Some(delivery) = consumer.next().await {
         let delivery = delivery?;
-        let event = serde_json::from_slice(&delivery.data).expect("an event is JSON");
-        sink.lock().unwrap().push(event);
+        sink(&delivery.data);
         delivery.ack(BasicAckOptions::default()).await?;
     }
     Ok(())

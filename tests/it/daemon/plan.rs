@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 /// The packet that all disbursements come from, and what it holds, as `--packet` takes it.
-pub(crate) const PACKET: &str = "PACKET-1=100000.00";
+pub(crate) const PACKET: &str = "PACKET-1=10000000.00";
 
 /// Numbers drawn from a seed, always the same ones. Source: `SplitMix64`, Steele and others, 2014.
 pub(crate) struct Dice(u64);
@@ -136,7 +136,7 @@ pub(crate) fn body(number: &str, amount: &str, fate: Fate) -> Vec<u8> {
     job.to_string().into_bytes()
 }
 
-fn yuan(fen: usize) -> String {
+pub(crate) fn yuan(fen: usize) -> String {
     format!("{}.{:02}", fen / 100, fen % 100)
 }
 

@@ -90,6 +90,11 @@ impl Process {
         find(&self.written()).unwrap()
     }
 
+    /// Whether it has ended, by itself or by a signal.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.written().ended == 2
+    }
+
     /// Sends a signal, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();

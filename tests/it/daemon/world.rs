@@ -110,7 +110,15 @@ impl World {
 
     /// Starts `hongbaod` with `words` and this world's configuration.
     pub(crate) fn hongbaod(&self, words: &[&str]) -> Process {
-        Process::start(|command| self.prepare(command, words))
+        self.hongbaod_with(words, &[])
+    }
+
+    /// As [`World::hongbaod`], with `settings` over this world's.
+    pub(crate) fn hongbaod_with(&self, words: &[&str], settings: &[(&str, String)]) -> Process {
+        Process::start(|command| {
+            self.prepare(command, words);
+            command.envs(settings.iter().map(|(name, value)| (name, value)));
+        })
     }
 
     fn prepare(&self, command: &mut Command, words: &[&str]) {
@@ -120,7 +128,11 @@ impl World {
 
     /// Starts the daemon and waits until it is ready.
     pub(crate) async fn daemon(&self) -> Daemon {
-        let process = self.hongbaod(&["run"]);
+        self.daemon_of(self.hongbaod(&["run"])).await
+    }
+
+    /// Waits until `hongbaod run` is ready.
+    pub(crate) async fn daemon_of(&self, process: Process) -> Daemon {
         let line = process.line(Stream::Stderr, "hongbaod takes jobs").await;
         let line: Value = serde_json::from_str(&line).unwrap();
         let admin = format!("http://{}", line["admin"].as_str().unwrap());
@@ -176,16 +188,20 @@ impl World {
         assert!(answer.unwrap().status().is_success(), "{knobs}");
     }
 
-    /// The broker's part of this world's configuration.
-    pub(crate) fn rabbitmq(&self) -> RabbitmqOptions {
+    /// This world's configuration.
+    pub(crate) fn config(&self) -> Config {
         let path = self.path("hongbaod.toml");
         let environment = self.environment.iter().cloned();
-        let config = Config::load(Some(&path), environment).unwrap();
-        rabbitmq_options(&config).unwrap()
+        Config::load(Some(&path), environment).unwrap()
+    }
+
+    /// The broker's part of it.
+    pub(crate) fn rabbitmq(&self) -> RabbitmqOptions {
+        rabbitmq_options(&self.config()).unwrap()
     }
 
     /// The queues in which jobs and their copies wait.
-    async fn job_queues(&self) -> Vec<String> {
+    pub(crate) async fn job_queues(&self) -> Vec<String> {
         let mut queues = broker::queues(&self.rabbitmq()).await;
         queues.retain(|queue| queue.contains(".jobs.") || queue.contains(".retry."));
         assert!(queues.len() > 8, "{queues:?}");

@@ -113,7 +113,9 @@ impl Bank {
         let mut paid = Vec::new();
         for (key, records) in &mut self.records {
             for record in records {
-                let Some((at, status)) = record.becomes else { continue };
+                let Some((at, status)) = record.becomes else {
+                    continue;
+                };
                 if at <= now {
                     record.becomes = None;
                     record.status = status;
@@ -137,7 +139,9 @@ impl Bank {
             };
         };
         let equal = first.job.fields() == request.job.fields();
-        let same_bytes = records.iter().any(|record| record.content == request.content);
+        let same_bytes = records
+            .iter()
+            .any(|record| record.content == request.content);
         match self.manners.idempotency {
             Idempotency::Nothing => Known::No,
             Idempotency::Bytes if same_bytes => Known::Replay(first.status, first.number),
@@ -160,12 +164,20 @@ impl Bank {
 
     fn draw_from_packet(&mut self, job: &MoneyJob) -> bool {
         let named = match &job.request {
-            MoneyRequest::Disburse { deduct: OrderRef::OutOrderNo(number), .. } => number.as_str(),
-            MoneyRequest::Disburse { deduct: OrderRef::AuthNo(number), .. } => number.as_str(),
+            MoneyRequest::Disburse {
+                deduct: OrderRef::OutOrderNo(number),
+                ..
+            } => number.as_str(),
+            MoneyRequest::Disburse {
+                deduct: OrderRef::AuthNo(number),
+                ..
+            } => number.as_str(),
             MoneyRequest::Refund { auth_no, .. } => auth_no.as_str(),
             MoneyRequest::Pay { .. } => return true,
         };
-        let packet = PACKETS.iter().find(|(name, auth_no)| [*name, *auth_no].contains(&named));
+        let packet = PACKETS
+            .iter()
+            .find(|(name, auth_no)| [*name, *auth_no].contains(&named));
         let funds = packet.and_then(|(name, _)| self.funds.get_mut(name));
         let Some(funds) = funds else { return false };
         let left = funds.checked_sub(job.amount().get());
@@ -205,8 +217,15 @@ enum Known {
 
 fn is_nobody(job: &MoneyJob) -> bool {
     match &job.request {
-        MoneyRequest::Disburse { payee: Payee::UserId(user), .. } => user.as_str() == NOBODY,
-        MoneyRequest::Disburse { payee: Payee::LogonId(_), .. } | MoneyRequest::Refund { .. } => false,
+        MoneyRequest::Disburse {
+            payee: Payee::UserId(user),
+            ..
+        } => user.as_str() == NOBODY,
+        MoneyRequest::Disburse {
+            payee: Payee::LogonId(_),
+            ..
+        }
+        | MoneyRequest::Refund { .. } => false,
         MoneyRequest::Pay { payer_user_id, .. } => payer_user_id.as_str() == NOBODY,
     }
 }
@@ -269,11 +288,17 @@ pub(crate) struct Moment<'a> {
 
 impl Bank {
     /// Takes a request that arrives now.
-    pub(crate) fn send(&mut self, request: &Request, moment: &mut Moment<'_>) -> (Verdict, &'static str) {
+    pub(crate) fn send(
+        &mut self,
+        request: &Request,
+        moment: &mut Moment<'_>,
+    ) -> (Verdict, &'static str) {
         let now = moment.now;
         self.advance(now);
         if now < self.blocked_until {
-            let proof = moment.dice.pick(&[Proof::Signed, Proof::Signed, Proof::Unsigned]);
+            let proof = moment
+                .dice
+                .pick(&[Proof::Signed, Proof::Signed, Proof::Unsigned]);
             return (Verdict::Blocked(blockage(proof)), "alipay: app blocked");
         }
         if self.manners.idempotency == Idempotency::Nothing && moment.overdue {
@@ -292,7 +317,10 @@ impl Bank {
                 let success = status == OperationStatus::Success;
                 if success && moment.dice.happens(self.manners.refuses_after_effect) {
                     let refusal = refusal("MONEY_NOT_ENOUGH");
-                    return (Verdict::RefusedUnconfirmed(refusal), "alipay: refused after the effect");
+                    return (
+                        Verdict::RefusedUnconfirmed(refusal),
+                        "alipay: refused after the effect",
+                    );
                 }
                 let verdict = match status {
                     OperationStatus::Success => Verdict::Succeeded(receipt(&request.job, number)),
@@ -306,7 +334,12 @@ impl Bank {
         }
     }
 
-    fn perhaps(&self, verdict: Verdict, trouble: bool, moment: &mut Moment<'_>) -> (Verdict, &'static str) {
+    fn perhaps(
+        &self,
+        verdict: Verdict,
+        trouble: bool,
+        moment: &mut Moment<'_>,
+    ) -> (Verdict, &'static str) {
         if trouble {
             (doubt(moment.dice), "alipay: answer lost")
         } else {
@@ -335,7 +368,10 @@ impl Bank {
             Some(number) => (Verdict::Succeeded(receipt(&request.job, number)), ""),
             None => {
                 self.refused.insert(request.key());
-                (Verdict::RefusedUnconfirmed(refusal("MONEY_NOT_ENOUGH")), "alipay: packet is empty")
+                (
+                    Verdict::RefusedUnconfirmed(refusal("MONEY_NOT_ENOUGH")),
+                    "alipay: packet is empty",
+                )
             }
         }
     }
@@ -352,16 +388,28 @@ impl Bank {
                 let at = self.late_instant(request, moment);
                 self.late.push((at, request.clone()));
                 let verdict = moment.dice.happens(300).then_some(Verdict::InProgress);
-                (verdict.unwrap_or_else(|| doubt(moment.dice)), "alipay: effect later")
+                (
+                    verdict.unwrap_or_else(|| doubt(moment.dice)),
+                    "alipay: effect later",
+                )
             }
             3 => (doubt(moment.dice), "alipay: no effect, no answer"),
             4 => self.begin(request, moment),
             5 => {
                 self.refused.insert(request.key());
-                (Verdict::Refused(refusal("PAYEE_ACCOUNT_STATUS_ERROR")), "alipay: refused")
+                (
+                    Verdict::Refused(refusal("PAYEE_ACCOUNT_STATUS_ERROR")),
+                    "alipay: refused",
+                )
             }
-            6 => (Verdict::NotExecuted(NotExecuted::Limited), "alipay: call limited"),
-            7 => (Verdict::NotExecuted(NotExecuted::NotSent), "alipay: not reached"),
+            6 => (
+                Verdict::NotExecuted(NotExecuted::Limited),
+                "alipay: call limited",
+            ),
+            7 => (
+                Verdict::NotExecuted(NotExecuted::NotSent),
+                "alipay: not reached",
+            ),
             _ => {
                 let proof = moment.dice.pick(&[Proof::Signed, Proof::Unsigned]);
                 if proof == Proof::Unsigned {
@@ -376,34 +424,74 @@ impl Bank {
     /// Minutes later, where Alipay knows the number again; else within the window.
     fn late_instant(&self, request: &Request, moment: &mut Moment<'_>) -> Duration {
         let knows = self.manners.idempotency != Idempotency::Nothing;
-        let most = if knows && moment.dice.happens(300) { 600_000 } else { 20_000 };
+        let most = if knows && moment.dice.happens(300) {
+            600_000
+        } else {
+            20_000
+        };
         let at = moment.now + moment.dice.millis(100, most);
-        if knows { at } else { at.min(self.last_instant(request)).max(moment.now) }
+        if knows {
+            at
+        } else {
+            at.min(self.last_instant(request)).max(moment.now)
+        }
     }
 
     /// The operation is on its way, as a query sees too.
     fn begin(&mut self, request: &Request, moment: &mut Moment<'_>) -> (Verdict, &'static str) {
         if !self.draw_from_packet(&request.job) {
             self.refused.insert(request.key());
-            return (Verdict::RefusedUnconfirmed(refusal("MONEY_NOT_ENOUGH")), "alipay: packet is empty");
+            return (
+                Verdict::RefusedUnconfirmed(refusal("MONEY_NOT_ENOUGH")),
+                "alipay: packet is empty",
+            );
         }
-        let most = self.manners.in_progress_until.max(moment.now + Duration::from_secs(5));
-        let at = moment.now + moment.dice.millis(1_000, u64::try_from((most - moment.now).as_millis()).unwrap());
-        let status = moment.dice.pick(&[OperationStatus::Success, OperationStatus::Success, OperationStatus::Closed]);
-        self.record(request, moment.now, OperationStatus::Init, Some((at, status)));
+        let most = self
+            .manners
+            .in_progress_until
+            .max(moment.now + Duration::from_secs(5));
+        let at = moment.now
+            + moment.dice.millis(
+                1_000,
+                u64::try_from((most - moment.now).as_millis()).unwrap(),
+            );
+        let status = moment.dice.pick(&[
+            OperationStatus::Success,
+            OperationStatus::Success,
+            OperationStatus::Closed,
+        ]);
+        self.record(
+            request,
+            moment.now,
+            OperationStatus::Init,
+            Some((at, status)),
+        );
         (Verdict::InProgress, "alipay: in progress")
     }
 
     /// Reads what became of an operation.
-    pub(crate) fn query(&mut self, target: &QueryTarget, moment: &mut Moment<'_>) -> (Finding, &'static str) {
+    pub(crate) fn query(
+        &mut self,
+        target: &QueryTarget,
+        moment: &mut Moment<'_>,
+    ) -> (Finding, &'static str) {
         self.advance(moment.now);
         if moment.now < self.blocked_until {
-            return (Finding::Blocked(blockage(Proof::Signed)), "alipay: app blocked");
+            return (
+                Finding::Blocked(blockage(Proof::Signed)),
+                "alipay: app blocked",
+            );
         }
         if moment.dice.happens(moment.trouble / 2) {
             return match moment.dice.below(4) {
-                0 => (Finding::NotExecuted(NotExecuted::Limited), "alipay: call limited"),
-                1 => (Finding::NotExecuted(NotExecuted::NotSent), "alipay: not reached"),
+                0 => (
+                    Finding::NotExecuted(NotExecuted::Limited),
+                    "alipay: call limited",
+                ),
+                1 => (
+                    Finding::NotExecuted(NotExecuted::NotSent),
+                    "alipay: not reached",
+                ),
                 _ => {
                     let Verdict::Unknown(doubt) = doubt(moment.dice) else {
                         return (Finding::NotFound, "");
@@ -412,10 +500,22 @@ impl Bank {
                 }
             };
         }
-        let records = self.records.get(&BankKey::of(target)).map_or(&[][..], Vec::as_slice);
-        let visible = records.iter().find(|record| record.visible_at <= moment.now);
+        let records = self
+            .records
+            .get(&BankKey::of(target))
+            .map_or(&[][..], Vec::as_slice);
+        let visible = records
+            .iter()
+            .find(|record| record.visible_at <= moment.now);
         match visible {
-            None => (Finding::NotFound, if records.is_empty() { "" } else { "alipay: query lags" }),
+            None => (
+                Finding::NotFound,
+                if records.is_empty() {
+                    ""
+                } else {
+                    "alipay: query lags"
+                },
+            ),
             Some(record) => (Finding::Found(Box::new(operation(record))), ""),
         }
     }
@@ -425,7 +525,9 @@ fn operation(record: &Record) -> Operation {
     let job = &record.job;
     let receipt = receipt(job, record.number);
     let (title, remark, payer, payee) = match &job.request {
-        MoneyRequest::Disburse { order_title, payee, .. } => {
+        MoneyRequest::Disburse {
+            order_title, payee, ..
+        } => {
             let user = match payee {
                 Payee::UserId(user) => Some(user.clone()),
                 Payee::LogonId(_) => None,
@@ -433,9 +535,11 @@ fn operation(record: &Record) -> Operation {
             (Some(order_title), None, None, user)
         }
         MoneyRequest::Refund { remark, .. } => (None, Some(remark), None, None),
-        MoneyRequest::Pay { order_title, payer_user_id, .. } => {
-            (Some(order_title), None, Some(payer_user_id.clone()), None)
-        }
+        MoneyRequest::Pay {
+            order_title,
+            payer_user_id,
+            ..
+        } => (Some(order_title), None, Some(payer_user_id.clone()), None),
     };
     let operation_type = match &job.request {
         MoneyRequest::Refund { .. } => OperationType::Refund,

@@ -50,7 +50,10 @@ impl Hall {
     pub(crate) fn new(prefetch: usize) -> Self {
         Self {
             prefetch,
-            queues: Kind::ALL.into_iter().map(|kind| (kind, VecDeque::new())).collect(),
+            queues: Kind::ALL
+                .into_iter()
+                .map(|kind| (kind, VecDeque::new()))
+                .collect(),
             later: BTreeMap::new(),
             channels: BTreeMap::new(),
             dead: Vec::new(),
@@ -105,7 +108,9 @@ impl Hall {
     }
 
     pub(crate) fn mode(&self, channel: u64) -> Mode {
-        self.channels.get(&channel).map_or(Mode::Stopped, |channel| channel.mode)
+        self.channels
+            .get(&channel)
+            .map_or(Mode::Stopped, |channel| channel.mode)
     }
 
     pub(crate) fn set_mode(&mut self, channel: u64, mode: Mode) {
@@ -146,15 +151,26 @@ impl Hall {
     }
 
     /// The next delivery; `drawn` says which of the queue's messages comes.
-    pub(crate) fn deliver(&mut self, kind: Kind, channel: u64, drawn: Option<u64>) -> Option<Delivery> {
+    pub(crate) fn deliver(
+        &mut self,
+        kind: Kind,
+        channel: u64,
+        drawn: Option<u64>,
+    ) -> Option<Delivery> {
         let prefetch = self.prefetch;
         let state = self.channels.get(&channel)?;
-        let held = state.unacked.values().filter(|message| message.copy.kind == kind).count();
+        let held = state
+            .unacked
+            .values()
+            .filter(|message| message.copy.kind == kind)
+            .count();
         if state.mode != Mode::Consuming || held >= prefetch {
             return None;
         }
         let queue = self.queue(kind);
-        let at = drawn.map_or(0, |drawn| usize::try_from(drawn).unwrap() % queue.len().max(1));
+        let at = drawn.map_or(0, |drawn| {
+            usize::try_from(drawn).unwrap() % queue.len().max(1)
+        });
         let mut message = queue.remove(at)?;
         message.deliveries += 1;
         let tag = self.number();
@@ -181,7 +197,10 @@ impl Hall {
     }
 
     pub(crate) fn ack(&mut self, delivery: &DeliveryTag) -> Option<Message> {
-        self.channels.get_mut(&delivery.channel)?.unacked.remove(&delivery.tag)
+        self.channels
+            .get_mut(&delivery.channel)?
+            .unacked
+            .remove(&delivery.tag)
     }
 
     pub(crate) fn hand_back(&mut self, delivery: &DeliveryTag) -> bool {
@@ -197,8 +216,9 @@ impl Hall {
     pub(crate) fn purge(&mut self, kind: Kind) -> Vec<Message> {
         let mut gone: Vec<Message> = self.queue(kind).drain(..).collect();
         let later = std::mem::take(&mut self.later);
-        let (purged, kept): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            later.into_iter().partition(|(_, message)| message.copy.kind == kind);
+        let (purged, kept): (BTreeMap<_, _>, BTreeMap<_, _>) = later
+            .into_iter()
+            .partition(|(_, message)| message.copy.kind == kind);
         self.later = kept;
         gone.extend(purged.into_values());
         gone
@@ -207,7 +227,9 @@ impl Hall {
     /// An operator publishes again, marked so, what is dead and no invalid job.
     pub(crate) fn replay(&mut self) -> u64 {
         let dead = std::mem::take(&mut self.dead);
-        let (kept, again): (Vec<_>, Vec<_>) = dead.into_iter().partition(|letter| letter.reason == "invalid");
+        let (kept, again): (Vec<_>, Vec<_>) = dead
+            .into_iter()
+            .partition(|letter| letter.reason == "invalid");
         self.dead = kept;
         let mut replayed = 0;
         for letter in again {
@@ -226,7 +248,10 @@ impl Hall {
     }
 
     pub(crate) fn living(&self) -> impl Iterator<Item = &Message> {
-        let unacked = self.channels.values().flat_map(|channel| channel.unacked.values());
+        let unacked = self
+            .channels
+            .values()
+            .flat_map(|channel| channel.unacked.values());
         let waiting = self.queues.values().flatten();
         waiting.chain(self.later.values()).chain(unacked)
     }

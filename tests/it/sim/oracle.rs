@@ -105,9 +105,14 @@ impl Oracle {
         }
         let asked = self.of(&tag);
         asked.moved += 1;
-        let no = asked.told.as_deref().is_some_and(|told| told != "succeeded");
+        let no = asked
+            .told
+            .as_deref()
+            .is_some_and(|told| told != "succeeded");
         if no && !asked.forgotten_no {
-            self.violate(format!("P3: {tag} was told not to be paid, and is paid now"));
+            self.violate(format!(
+                "P3: {tag} was told not to be paid, and is paid now"
+            ));
         }
     }
 
@@ -259,7 +264,9 @@ impl Oracle {
 
     fn same_as_before(&mut self, id: &str, tag: &str, data: &Value) {
         let first = self.events.entry(id.to_owned());
-        let (first, of) = first.or_insert_with(|| (data.clone(), tag.to_owned())).clone();
+        let (first, of) = first
+            .or_insert_with(|| (data.clone(), tag.to_owned()))
+            .clone();
         // What was forgotten after it had been told may come out otherwise, or for another job.
         if first != *data && !self.of(&of).forgotten_no {
             let what = format!("P4: two copies of {id} differ: {first} and {data}");

@@ -16,7 +16,8 @@ use super::scenario::bytes;
 pub(crate) const START: UnixMillis = UnixMillis(1_795_312_800_000);
 
 /// The packets: the merchant's number, and Alipay's.
-pub(crate) const PACKETS: [(&str, &str); 2] = [("PACKET1", "2026PACKET1"), ("PACKET2", "2026PACKET2")];
+pub(crate) const PACKETS: [(&str, &str); 2] =
+    [("PACKET1", "2026PACKET1"), ("PACKET2", "2026PACKET2")];
 
 /// The payee whom Alipay does not know: every payment to it is refused.
 pub(crate) const NOBODY: &str = "2088000000000000";
@@ -122,7 +123,11 @@ fn money(desk: &mut Desk, dice: &mut Dice, index: u64) {
     for query in 0..dice.pick(&[0, 0, 1, 2]) {
         let tag = format!("q{index}-{query}");
         let mut asked = json!({"kind": "query", "out_request_no": number, "labels": {"job": tag}});
-        let order = if kind == "refund" { "auth_no" } else { "out_order_no" };
+        let order = if kind == "refund" {
+            "auth_no"
+        } else {
+            "out_order_no"
+        };
         asked[order] = body[order].clone();
         let later = at + dice.pick(&[Duration::ZERO, span / 20, span / 2]);
         let later = later + dice.millis(0, 20_000);
@@ -138,7 +143,8 @@ fn money_body(dice: &mut Dice, (kind, number, tag): (&str, &str, &str)) -> Value
     } else {
         format!("20881111111111{:02}", dice.below(100))
     };
-    let mut body = json!({"kind": kind, "out_request_no": number, "amount": amount, "labels": {"job": tag}});
+    let mut body =
+        json!({"kind": kind, "out_request_no": number, "amount": amount, "labels": {"job": tag}});
     match kind {
         "refund" => {
             body["auth_no"] = auth_no.into();

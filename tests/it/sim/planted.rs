@@ -90,10 +90,9 @@ pub(crate) fn mutate(
         Bug::TimeoutIsFailed | Bug::UnknownIsNotSent | Bug::OtherBytes | Bug::RefusalBelieved => {
             ports.gateway = Arc::new(BadGateway::new(bug, ports.gateway));
         }
-        Bug::AckBeforeLedger
-        | Bug::DoubtIgnored
-        | Bug::ConfirmIgnored
-        | Bug::QuerySwallowed => ports.broker = Arc::new(BadBroker::new(bug, ports.broker)),
+        Bug::AckBeforeLedger | Bug::DoubtIgnored | Bug::ConfirmIgnored | Bug::QuerySwallowed => {
+            ports.broker = Arc::new(BadBroker::new(bug, ports.broker))
+        }
         Bug::FlushUnnoticed
         | Bug::MaybeSentForgotten
         | Bug::TicketsIgnored

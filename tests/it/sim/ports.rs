@@ -93,7 +93,8 @@ impl SimLedger {
     ) -> Result<T, LedgerError> {
         let process = &self.0;
         let town = &process.town;
-        let (rate, away) = town.with(|state| (state.weather.ledger, state.store.away_until > town.now()));
+        let (rate, away) =
+            town.with(|state| (state.weather.ledger, state.store.away_until > town.now()));
         if away {
             process.alive().await;
             process.set_connection(Connection::Down);
@@ -124,22 +125,35 @@ impl Ledger for SimLedger {
     async fn insert(&self, key: &JobKey, entry: &Entry) -> Result<Written, LedgerError> {
         let what = format!("insert {key} {}", short(entry));
         let (key, entry) = (key.clone(), entry.clone());
-        self.command(what, move |state, now| state.store.insert(now, &key, &entry)).await
+        self.command(what, move |state, now| {
+            state.store.insert(now, &key, &entry)
+        })
+        .await
     }
     async fn read(&self, key: &JobKey) -> Result<Option<Versioned>, LedgerError> {
         let what = format!("read {key}");
         let key = key.clone();
-        self.command(what, move |state, _| state.store.read(&key)).await
+        self.command(what, move |state, _| state.store.read(&key))
+            .await
     }
-    async fn replace(&self, key: &JobKey, old: &Revision, new: &Entry) -> Result<Written, LedgerError> {
+    async fn replace(
+        &self,
+        key: &JobKey,
+        old: &Revision,
+        new: &Entry,
+    ) -> Result<Written, LedgerError> {
         let what = format!("replace {key} by {}", short(new));
         let (key, old, new) = (key.clone(), old.clone(), new.clone());
-        self.command(what, move |state, now| state.store.replace(now, &key, &old, &new)).await
+        self.command(what, move |state, now| {
+            state.store.replace(now, &key, &old, &new)
+        })
+        .await
     }
     async fn remove(&self, key: &JobKey, old: &Revision) -> Result<Removed, LedgerError> {
         let what = format!("remove {key}");
         let (key, old) = (key.clone(), old.clone());
-        self.command(what, move |state, now| state.store.remove(now, &key, &old)).await
+        self.command(what, move |state, now| state.store.remove(now, &key, &old))
+            .await
     }
     async fn replicated(&self, replicas: u32, _timeout: Duration) -> Result<bool, LedgerError> {
         self.command("wait for replicas".to_owned(), move |state, _| {
@@ -151,12 +165,21 @@ impl Ledger for SimLedger {
         })
         .await
     }
-    async fn unsettled(&self, due_before: UnixMillis, limit: usize) -> Result<Vec<JobKey>, LedgerError> {
-        self.command("unsettled".to_owned(), move |state, _| state.store.unsettled(due_before, limit))
-            .await
+    async fn unsettled(
+        &self,
+        due_before: UnixMillis,
+        limit: usize,
+    ) -> Result<Vec<JobKey>, LedgerError> {
+        self.command("unsettled".to_owned(), move |state, _| {
+            state.store.unsettled(due_before, limit)
+        })
+        .await
     }
     async fn scan(&self, _cursor: ScanCursor) -> Result<(Vec<JobKey>, ScanCursor), LedgerError> {
-        self.command("scan".to_owned(), |state, _| (state.store.scan(), ScanCursor::START)).await
+        self.command("scan".to_owned(), |state, _| {
+            (state.store.scan(), ScanCursor::START)
+        })
+        .await
     }
     fn health(&self) -> LedgerHealth {
         *self.0.health.borrow()
@@ -277,7 +300,9 @@ impl Broker for SimBroker {
         process.town.changed.notify_waiters();
         match message {
             Some(message) => {
-                process.town.note(&process.name, &format_args!("acks {}", message.tag));
+                process
+                    .town
+                    .note(&process.name, &format_args!("acks {}", message.tag));
                 if let Ok(fate) = fate {
                     let _ended = process.leave(fate).await;
                 }
@@ -290,18 +315,31 @@ impl Broker for SimBroker {
         self.0.alive().await;
         let held = self.0.town.with(|state| state.hall.hand_back(delivery));
         self.0.town.changed.notify_waiters();
-        if held { Settlement::Sent } else { Settlement::Lost }
+        if held {
+            Settlement::Sent
+        } else {
+            Settlement::Lost
+        }
     }
     fn holds(&self, delivery: &DeliveryTag) -> bool {
         self.0.town.with(|state| state.hall.holds(delivery))
     }
     async fn publish_later(&self, copy: &JobCopy, delay: Duration) -> Result<(), PublishError> {
-        let what = format!("puts {} off by {delay:?}, {:?}", State::tag(&copy.body), copy.ticket);
+        let what = format!(
+            "puts {} off by {delay:?}, {:?}",
+            State::tag(&copy.body),
+            copy.ticket
+        );
         let copy = copy.clone();
-        self.publish(what, move |process| keep(process, &copy, delay)).await
+        self.publish(what, move |process| keep(process, &copy, delay))
+            .await
     }
     async fn publish_job(&self, copy: &JobCopy) -> Result<(), PublishError> {
-        let what = format!("publishes {} again, {:?}", State::tag(&copy.body), copy.ticket);
+        let what = format!(
+            "publishes {} again, {:?}",
+            State::tag(&copy.body),
+            copy.ticket
+        );
         let copy = copy.clone();
         self.publish(what, move |process| {
             process.town.with(|state| {
@@ -324,7 +362,11 @@ impl Broker for SimBroker {
         })
         .await
     }
-    async fn publish_reply(&self, event: &EventMessage, address: &ReturnAddress) -> Result<(), PublishError> {
+    async fn publish_reply(
+        &self,
+        event: &EventMessage,
+        address: &ReturnAddress,
+    ) -> Result<(), PublishError> {
         let what = format!("answers {:?} {}", address.reply_to, event.id);
         self.publish(what, |_| {}).await
     }
@@ -422,7 +464,9 @@ impl Gateway for SimGateway {
             content.push_str(&format!("{}={value}\n", field.as_str()));
         }
         content.push_str(&super::oracle::tag_of(job));
-        self.0.town.with(|state| state.contents.insert(content.clone(), job.clone()));
+        self.0
+            .town
+            .with(|state| state.contents.insert(content.clone(), job.clone()));
         Some(Prepared {
             method: "alipay.fund.coupon.order.disburse",
             digest: RequestDigest(digest(content.as_bytes()).0),
@@ -451,7 +495,11 @@ impl Gateway for SimGateway {
         let key = job.key();
         town.note(&process.name, &format_args!("sends {key}"));
         let fate = self.travel().await;
-        let request = Request { job, content, begun };
+        let request = Request {
+            job,
+            content,
+            begun,
+        };
         let overdue = town.now() > begun + town.scenario.options.call_timeout;
         let (verdict, word) = town.with(|state| {
             let mut moment = Moment {
@@ -497,7 +545,10 @@ impl Gateway for SimGateway {
         } else {
             Finding::Unknown(Doubt::TimedOut)
         };
-        town.note(&process.name, &format_args!("asks for {target}: {}", finding.as_str()));
+        town.note(
+            &process.name,
+            &format_args!("asks for {target}: {}", finding.as_str()),
+        );
         if finding == Finding::NotFound {
             town.with(|state| state.found_nothing(target, begun));
         }

@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::dice::Dice;
 use super::hall::Mode;
-use super::orders::START;
 use super::oracle::Sender;
+use super::orders::START;
 use super::planted;
 use super::ports::{SimBroker, SimGateway, SimLedger};
 use super::scenario::app;
@@ -74,7 +74,11 @@ impl Process {
         let (name, dice, lost_at, version) = town.with(|state| {
             state.processes += 1;
             // Another version may send other bytes, which a ledger that forgot cannot prevent.
-            let drawn = if town.scenario.has_losses() { 0 } else { state.dice.below(8) / 7 };
+            let drawn = if town.scenario.has_losses() {
+                0
+            } else {
+                state.dice.below(8) / 7
+            };
             let version = state.rolled_to.unwrap_or(drawn);
             state.is_mixed |= version > 0;
             let name = format!("w{seat}.{}", state.processes);
@@ -153,7 +157,9 @@ impl Process {
         let process = Arc::clone(self);
         tokio::spawn(async move {
             tokio::time::sleep(lag).await;
-            process.town.with(|state| state.hall.close(process.channel()));
+            process
+                .town
+                .with(|state| state.hall.close(process.channel()));
             process.town.changed.notify_waiters();
             tokio::time::sleep(pause).await;
             Self::launch(&process.town, process.seat);
@@ -164,7 +170,8 @@ impl Process {
     pub(crate) fn freeze(self: &Arc<Self>, length: Duration) {
         let until = self.town.now() + length;
         self.life.lock().unwrap().frozen_until = until;
-        self.town.note(&self.name, &format_args!("freezes for {length:?}"));
+        self.town
+            .note(&self.name, &format_args!("freezes for {length:?}"));
         let process = Arc::clone(self);
         let heartbeats = Duration::from_secs(20);
         if length > heartbeats {
@@ -192,7 +199,8 @@ impl Process {
     }
 
     pub(crate) fn set_mode(&self, mode: Mode) {
-        self.town.with(|state| state.hall.set_mode(self.channel(), mode));
+        self.town
+            .with(|state| state.hall.set_mode(self.channel(), mode));
         self.town.changed.notify_waiters();
     }
 
@@ -207,7 +215,8 @@ impl Process {
     /// Notices a loss of memory.
     pub(crate) fn notice(&self, lost: Duration) {
         let now = self.now();
-        self.town.note(&self.name, &"notices that the ledger has lost its memory");
+        self.town
+            .note(&self.name, &"notices that the ledger has lost its memory");
         self.life.lock().unwrap().noticed = Some(lost);
         self.health.send_modify(|health| {
             health.memory_lost_at = Some(now);
@@ -218,7 +227,8 @@ impl Process {
     /// What it can know of lost memory.
     pub(crate) fn sender(&self) -> Sender {
         let noticed_at = self.health.borrow().memory_lost_at;
-        let doubts = noticed_at.is_some_and(|at| self.now() < at.plus(self.town.scenario.options.doubt));
+        let doubts =
+            noticed_at.is_some_and(|at| self.now() < at.plus(self.town.scenario.options.doubt));
         let noticed = self.life.lock().unwrap().noticed;
         Sender {
             doubts_since: noticed.filter(|_| doubts),
@@ -256,7 +266,12 @@ impl Process {
         let (crash, trouble, kind, length) = self.town.with(|state| {
             let crash = state.weather.crash;
             let dice = &mut state.dice;
-            (dice.happens(crash), dice.happens(rate), dice.below(7), dice.millis(1, 3_000))
+            (
+                dice.happens(crash),
+                dice.happens(rate),
+                dice.below(7),
+                dice.millis(1, 3_000),
+            )
         });
         if crash {
             self.town.fault(&self.name, words.crash_before);

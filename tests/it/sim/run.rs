@@ -135,7 +135,10 @@ async fn submit(town: Arc<Town>, submission: Submission) {
         if arrives {
             let now = town.now();
             town.with(|state| state.restless_until = state.restless_until.max(now));
-            town.note("maker", &format_args!("submits {}, confirmed {confirmed}", submission.tag));
+            town.note(
+                "maker",
+                &format_args!("submits {}, confirmed {confirmed}", submission.tag),
+            );
             town.with(|state| state.hall.enqueue(State::message(&copy)));
             town.changed.notify_waiters();
         }
@@ -176,7 +179,11 @@ async fn direct(town: Arc<Town>) {
 fn roll(town: &Arc<Town>, version: u64) {
     let processes = town.with(|state| {
         state.rolled_to = Some(version);
-        if state.is_mixed { state.seats.clone() } else { Vec::new() }
+        if state.is_mixed {
+            state.seats.clone()
+        } else {
+            Vec::new()
+        }
     });
     for process in processes.into_iter().flatten() {
         process.end(Duration::from_millis(10));
@@ -188,7 +195,10 @@ fn replay(town: &Arc<Town>) {
     let replayed = town.with(|state| state.hall.replay());
     if replayed > 0 {
         town.with(|state| state.restless_until = state.restless_until.max(now));
-        town.note("sky", &format_args!("an operator replays {replayed} dead letters"));
+        town.note(
+            "sky",
+            &format_args!("an operator replays {replayed} dead letters"),
+        );
         town.changed.notify_waiters();
     }
 }

@@ -138,7 +138,8 @@ impl Scenario {
 impl Scenario {
     /// Whether the ledger forgets anything.
     pub(crate) fn has_losses(&self) -> bool {
-        let is_loss = |disaster: &Disaster| matches!(disaster, Disaster::Flush | Disaster::Failover(_));
+        let is_loss =
+            |disaster: &Disaster| matches!(disaster, Disaster::Flush | Disaster::Failover(_));
         self.disasters.iter().any(|(_, disaster)| is_loss(disaster))
     }
 }
@@ -210,7 +211,12 @@ fn manners(
         idempotency: dice.pick(of),
         refuses_after_effect: dice.pick(&[0, 0, 300]),
         lag_max: Duration::from_millis(dice.pick(&[0, lag / 4, lag])),
-        in_progress_until: calm_at + if long { Duration::from_secs(1_500) } else { Duration::ZERO },
+        in_progress_until: calm_at
+            + if long {
+                Duration::from_secs(1_500)
+            } else {
+                Duration::ZERO
+            },
         window,
     }
 }

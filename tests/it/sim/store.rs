@@ -40,7 +40,9 @@ impl Store {
     }
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&JobKey, &Entry)> {
-        self.slots.iter().map(|(key, slot)| (key, &slot.versioned.entry))
+        self.slots
+            .iter()
+            .map(|(key, slot)| (key, &slot.versioned.entry))
     }
 
     pub(crate) fn read(&self, key: &JobKey) -> Option<Versioned> {
@@ -54,7 +56,13 @@ impl Store {
         }
     }
 
-    pub(crate) fn replace(&mut self, now: Duration, key: &JobKey, old: &Revision, new: &Entry) -> Written {
+    pub(crate) fn replace(
+        &mut self,
+        now: Duration,
+        key: &JobKey,
+        old: &Revision,
+        new: &Entry,
+    ) -> Written {
         match self.read(key) {
             None => Written::Vanished,
             Some(found) if found.revision == *old => self.write(now, key, new),
@@ -94,11 +102,19 @@ impl Store {
             Some(slot) => self.slots.insert(key.clone(), slot),
             None => self.slots.remove(key),
         };
-        while self.undo.front().is_some_and(|undo| undo.at + UNDO_MAX < now) {
+        while self
+            .undo
+            .front()
+            .is_some_and(|undo| undo.at + UNDO_MAX < now)
+        {
             self.undo.pop_front();
         }
         let key = key.clone();
-        self.undo.push_back(Undo { at: now, key, before });
+        self.undo.push_back(Undo {
+            at: now,
+            key,
+            before,
+        });
     }
 
     /// The replica has everything: a failover sets nothing back.
@@ -110,7 +126,10 @@ impl Store {
     pub(crate) fn flush(&mut self) -> Vec<Entry> {
         self.undo.clear();
         let slots = std::mem::take(&mut self.slots);
-        slots.into_values().map(|slot| slot.versioned.entry).collect()
+        slots
+            .into_values()
+            .map(|slot| slot.versioned.entry)
+            .collect()
     }
 
     /// A replica without the writes since `since` takes over; what was set back is returned.
@@ -138,11 +157,17 @@ impl Store {
             .filter(|(due_at, _)| *due_at < due_before)
             .collect();
         due.sort();
-        due.into_iter().take(limit).map(|(_, key)| key.clone()).collect()
+        due.into_iter()
+            .take(limit)
+            .map(|(_, key)| key.clone())
+            .collect()
     }
 
     pub(crate) fn scan(&self) -> Vec<JobKey> {
-        let pending = self.slots.iter().filter(|(_, slot)| slot.versioned.entry.pending().is_some());
+        let pending = self
+            .slots
+            .iter()
+            .filter(|(_, slot)| slot.versioned.entry.pending().is_some());
         pending.map(|(key, _)| key.clone()).collect()
     }
 }

@@ -71,7 +71,12 @@ impl Town {
         clippy::disallowed_methods,
         reason = "the runtime's own time is virtual here"
     )]
-    pub(crate) fn new(scenario: Scenario, dice: Dice, bug: Option<Bug>, is_tracing: bool) -> Arc<Self> {
+    pub(crate) fn new(
+        scenario: Scenario,
+        dice: Dice,
+        bug: Option<Bug>,
+        is_tracing: bool,
+    ) -> Arc<Self> {
         let state = State {
             dice,
             weather: scenario.weather,
@@ -123,13 +128,21 @@ impl Town {
     /// Writes a line of the trace, and marks the run by it.
     pub(crate) fn note(&self, who: &str, what: &impl Display) {
         let now = self.now();
-        self.state.lock().unwrap().note(now, self.is_tracing, who, what);
+        self.state
+            .lock()
+            .unwrap()
+            .note(now, self.is_tracing, who, what);
     }
 
     pub(crate) fn fault(&self, who: &str, what: &'static str) {
         let mut state = self.state.lock().unwrap();
         *state.faults.entry(what).or_default() += 1;
-        state.note(self.now(), self.is_tracing, who, &format_args!("FAULT {what}"));
+        state.note(
+            self.now(),
+            self.is_tracing,
+            who,
+            &format_args!("FAULT {what}"),
+        );
     }
 }
 
@@ -165,7 +178,11 @@ impl State {
             }
         }
         self.oracle.forget_conflicts();
-        let orphans = self.oracle.asked().iter().filter(|(_, asked)| asked.orphaned);
+        let orphans = self
+            .oracle
+            .asked()
+            .iter()
+            .filter(|(_, asked)| asked.orphaned);
         let orphans: Vec<String> = orphans.map(|(tag, _)| tag.clone()).collect();
         for tag in orphans {
             if !self.is_remembered(&tag) && self.hall.copies(&tag) == 0 {
@@ -186,13 +203,20 @@ impl State {
 
     /// Whether the ledger knows the job as unsettled.
     fn is_remembered(&self, tag: &str) -> bool {
-        let pending = self.store.entries().filter_map(|(_, entry)| entry.pending());
-        pending.into_iter().any(|pending| super::oracle::tag_of(&pending.job) == tag)
+        let pending = self
+            .store
+            .entries()
+            .filter_map(|(_, entry)| entry.pending());
+        pending
+            .into_iter()
+            .any(|pending| super::oracle::tag_of(&pending.job) == tag)
     }
 
     /// P2: a job that was confirmed and is not told has a message somewhere.
     pub(crate) fn look_for(&mut self, tag: &str) {
-        let Some(asked) = self.oracle.asked().get(tag) else { return };
+        let Some(asked) = self.oracle.asked().get(tag) else {
+            return;
+        };
         if asked.confirmed == 0 || asked.orphaned || self.oracle.is_quits(tag) {
             return;
         }
@@ -235,7 +259,9 @@ impl State {
     pub(crate) fn count_copies(&mut self, now: Duration, tag: &str) {
         let copies = self.hall.copies(tag);
         if now > self.restless_until + SETTLING && copies > 2 && self.is_remembered(tag) {
-            self.oracle.violate(format!("P6: {copies} copies of {tag} long after the last fault"));
+            self.oracle.violate(format!(
+                "P6: {copies} copies of {tag} long after the last fault"
+            ));
         }
     }
 
@@ -244,17 +270,37 @@ impl State {
         self.unsubmitted == 0
             && self.hall.living().next().is_none()
             && self.bank.is_still()
-            && self.oracle.asked().keys().all(|tag| self.oracle.is_quits(tag) || self.hall.is_dead(tag))
-            && self.hall.dead.iter().all(|letter| letter.reason == "invalid")
-            && self.store.entries().all(|(_, entry)| entry.pending().is_none())
+            && self
+                .oracle
+                .asked()
+                .keys()
+                .all(|tag| self.oracle.is_quits(tag) || self.hall.is_dead(tag))
+            && self
+                .hall
+                .dead
+                .iter()
+                .all(|letter| letter.reason == "invalid")
+            && self
+                .store
+                .entries()
+                .all(|(_, entry)| entry.pending().is_none())
     }
 
     /// What is not over, for people.
     pub(crate) fn what_is_left(&self) -> String {
-        let untold = self.oracle.asked().iter().filter(|(tag, _)| !self.oracle.is_quits(tag));
+        let untold = self
+            .oracle
+            .asked()
+            .iter()
+            .filter(|(tag, _)| !self.oracle.is_quits(tag));
         let untold: Vec<&String> = untold.map(|(tag, _)| tag).collect();
-        let pending = self.store.entries().filter(|(_, entry)| entry.pending().is_some());
-        let pending: Vec<String> = pending.map(|(key, entry)| format!("{key}: {entry:?}")).collect();
+        let pending = self
+            .store
+            .entries()
+            .filter(|(_, entry)| entry.pending().is_some());
+        let pending: Vec<String> = pending
+            .map(|(key, entry)| format!("{key}: {entry:?}"))
+            .collect();
         let living: Vec<&String> = self.hall.living().map(|message| &message.tag).collect();
         let dead: Vec<&str> = self.hall.dead.iter().map(|letter| letter.reason).collect();
         format!("untold {untold:?}, unsettled {pending:?}, messages {living:?}, dead {dead:?}")

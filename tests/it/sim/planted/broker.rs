@@ -40,7 +40,10 @@ impl BadBroker {
     /// Whether a delivery is a query about a number that a payment has had.
     fn is_taken_for_a_duplicate(&self, delivery: &Delivery) -> bool {
         let body: Value = serde_json::from_slice(&delivery.body).unwrap_or_default();
-        let number = body["out_request_no"].as_str().unwrap_or_default().to_owned();
+        let number = body["out_request_no"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         let mut seen = self.seen.lock().unwrap();
         if delivery.kind == Kind::Query {
             seen.contains(&number)

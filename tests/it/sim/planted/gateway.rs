@@ -72,7 +72,10 @@ impl Gateway for BadGateway {
         if self.bug == Bug::OtherBytes {
             let mut memory = self.memory.lock().unwrap();
             memory.prepared += 1;
-            prepared.biz_content.0.push_str(&format!("#{}", memory.prepared));
+            prepared
+                .biz_content
+                .0
+                .push_str(&format!("#{}", memory.prepared));
         }
         Some(prepared)
     }
@@ -82,7 +85,9 @@ impl Gateway for BadGateway {
         let number = prepared.expected.out_request_no.as_str().to_owned();
         let mut memory = self.memory.lock().unwrap();
         match (self.bug, verdict) {
-            (Bug::TimeoutIsFailed, Verdict::Unknown(Doubt::TimedOut)) => Verdict::Refused(refusal()),
+            (Bug::TimeoutIsFailed, Verdict::Unknown(Doubt::TimedOut)) => {
+                Verdict::Refused(refusal())
+            }
             (Bug::UnknownIsNotSent, Verdict::Unknown(_)) => {
                 Verdict::NotExecuted(NotExecuted::NotSent)
             }
@@ -107,7 +112,12 @@ impl Gateway for BadGateway {
         let OperationRef::OutRequestNo(number) = &target.operation else {
             return finding;
         };
-        let refused = self.memory.lock().unwrap().refused.contains(number.as_str());
+        let refused = self
+            .memory
+            .lock()
+            .unwrap()
+            .refused
+            .contains(number.as_str());
         if refused && finding == Finding::NotFound {
             return Finding::Found(Box::new(closed()));
         }
