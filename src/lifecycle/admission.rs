@@ -191,5 +191,21 @@ fn hold_back(mut pending: Pending, ticket: Ticket, context: &Context<'_>) -> Tra
     }))
 }
 
-/// How long a parked delivery waits: the lease it waits for is short.
-pub const PARK_DELAY: Duration = Duration::from_secs(1);
+/// How long a delivery waits that is parked behind a lease: leases are short.
+const PARK_DELAY: Duration = Duration::from_secs(1);
+
+/// The longest that a delivery waits that is parked behind another job with its number.
+const PARK_DELAY_MAX: Duration = Duration::from_secs(64);
+
+/// How long a parked delivery waits before it looks again.
+///
+/// Behind a lease it is the same short time always. Behind another job, which may stay unsettled for
+/// days, it doubles with each time that the delivery was `parked` before.
+#[must_use]
+pub fn park_delay(found: &Entry, fingerprint: Fingerprint, parked: u32) -> Duration {
+    if found.fingerprint() == fingerprint {
+        return PARK_DELAY;
+    }
+    let factor = 1_u32.checked_shl(parked).unwrap_or(u32::MAX);
+    PARK_DELAY.saturating_mul(factor).min(PARK_DELAY_MAX)
+}

@@ -108,7 +108,8 @@ pub struct Delivery {
     pub return_address: ReturnAddress,
     /// When the producer published it, if it said so.
     pub published_at: Option<UnixMillis>,
-    /// For a query: how often it was put off.
+    /// How often it was put off without a call that counts: a query without an answer, or a job that
+    /// was parked.
     pub attempts: u32,
 }
 
@@ -134,7 +135,8 @@ pub struct JobCopy {
     pub return_address: ReturnAddress,
     /// Carried on.
     pub published_at: Option<UnixMillis>,
-    /// For a query: how often it was put off.
+    /// How often it was put off without a call that counts: a query without an answer, or a job that
+    /// was parked.
     pub attempts: u32,
 }
 

@@ -111,7 +111,7 @@ impl Worker {
                     return Ok(Turn::Done);
                 }
                 Transition::Defer(deferral) => return self.defer(case, state, *deferral).await,
-                Transition::Park => return self.park(case).await,
+                Transition::Park => return self.park(case, state.as_ref()).await,
                 Transition::Drop => {
                     self.metrics.duplicate(case.job.kind());
                     self.acknowledge(case.delivery).await;

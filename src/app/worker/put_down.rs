@@ -1,10 +1,12 @@
 //! How work on a delivery ends in the ledger: settled, freed, deferred, or parked beside it.
 
+use std::time::Duration;
+
 use tracing::debug;
 
 use crate::domain::entry::{Entry, Ticket};
 use crate::domain::outcome::{Announcement, Outcome};
-use crate::lifecycle::admission::PARK_DELAY;
+use crate::lifecycle::admission::park_delay;
 use crate::lifecycle::{Deferral, Unresolved, Vacate};
 use crate::ports::ledger::{Removed, Versioned};
 
@@ -94,6 +96,8 @@ impl Worker {
         let mut copy = copy_of(case.delivery);
         copy.kind = case.job.kind();
         copy.ticket = Some(entry.ticket);
+        // However often it was parked, it is its own turn now.
+        copy.attempts = 0;
         let broker = &self.ports.broker;
         self.until_published(case.delivery, || broker.publish_later(&copy, delay))
             .await?;
@@ -131,13 +135,21 @@ impl Worker {
         self.announce(case.delivery, &said).await
     }
 
-    /// Rule 2: somebody else holds the job; the delivery waits in the ladder, not here.
-    pub(super) async fn park(&self, case: &Case<'_>) -> Result<Turn, Halt> {
+    /// Rule 2: somebody else holds the job, or its number; the delivery waits in the ladder, not here.
+    pub(super) async fn park(
+        &self,
+        case: &Case<'_>,
+        found: Option<&Versioned>,
+    ) -> Result<Turn, Halt> {
         let mut copy = copy_of(case.delivery);
+        let delay = found.map_or(Duration::ZERO, |found| {
+            park_delay(&found.entry, case.fingerprint, copy.attempts)
+        });
+        copy.attempts = copy.attempts.saturating_add(1);
         copy.kind = case.job.kind();
         copy.ticket = Some(copy.ticket.unwrap_or(Ticket(0)));
         let broker = &self.ports.broker;
-        self.until_published(case.delivery, || broker.publish_later(&copy, PARK_DELAY))
+        self.until_published(case.delivery, || broker.publish_later(&copy, delay))
             .await?;
         self.metrics.parked(case.job.kind());
         self.acknowledge(case.delivery).await;

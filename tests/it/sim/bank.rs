@@ -1,6 +1,6 @@
 //! Alipay as the jobs meet it: its books, and what it says, which need not be the same.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hongbaod::domain::ident::{AlipayNo, MerchantNo};
@@ -69,8 +69,8 @@ pub(crate) struct Bank {
     manners: Manners,
     records: BTreeMap<BankKey, Vec<Record>>,
     late: Vec<(Duration, Request)>,
-    /// What was refused for good: a late copy of the request is refused too.
-    refused: BTreeSet<BankKey>,
+    /// What was refused: any request that was begun by this instant is refused too, should it arrive.
+    refused: BTreeMap<BankKey, Duration>,
     funds: BTreeMap<&'static str, u64>,
     operations: u64,
     /// Until when the keys are refused.
@@ -85,7 +85,7 @@ impl Bank {
             manners,
             records: BTreeMap::new(),
             late: Vec::new(),
-            refused: BTreeSet::new(),
+            refused: BTreeMap::new(),
             funds: PACKETS.iter().map(|(name, _)| (*name, funds)).collect(),
             operations: 0,
             blocked_until: Duration::ZERO,
@@ -132,7 +132,8 @@ impl Bank {
         let key = request.key();
         let records = self.records.get(&key).map_or(&[][..], Vec::as_slice);
         let Some(first) = records.first() else {
-            return if self.refused.contains(&key) || is_nobody(&request.job) {
+            let refused = self.refused.get(&key).is_some_and(|until| request.begun <= *until);
+            return if refused || is_nobody(&request.job) {
                 Known::Refused
             } else {
                 Known::No
@@ -305,9 +306,13 @@ impl Bank {
             return (doubt(moment.dice), "alipay: request never arrives");
         }
         let trouble = moment.dice.happens(moment.trouble);
+        if trouble && self.is_under_way(request, now) {
+            let refusal = refusal("MONEY_NOT_ENOUGH");
+            return (Verdict::RefusedUnconfirmed(refusal), "alipay: refused, the first is under way");
+        }
         match self.admit(request) {
             Known::Refused => {
-                self.refused.insert(request.key());
+                self.refused.insert(request.key(), Duration::MAX);
                 let verdict = Verdict::Refused(refusal("PAYEE_NOT_EXIST"));
                 self.perhaps(verdict, trouble, moment)
             }
@@ -367,7 +372,7 @@ impl Bank {
         match self.execute(request, moment.now, visible_at) {
             Some(number) => (Verdict::Succeeded(receipt(&request.job, number)), ""),
             None => {
-                self.refused.insert(request.key());
+                self.refused.insert(request.key(), Duration::MAX);
                 (
                     Verdict::RefusedUnconfirmed(refusal("MONEY_NOT_ENOUGH")),
                     "alipay: packet is empty",
@@ -378,7 +383,7 @@ impl Bank {
 
     /// A request that would move money meets trouble.
     fn troubled(&mut self, request: &Request, moment: &mut Moment<'_>) -> (Verdict, &'static str) {
-        match moment.dice.below(9) {
+        match moment.dice.below(10) {
             0 | 1 => {
                 let visible_at = self.visible_at(request, moment);
                 self.execute(request, moment.now, visible_at);
@@ -396,7 +401,7 @@ impl Bank {
             3 => (doubt(moment.dice), "alipay: no effect, no answer"),
             4 => self.begin(request, moment),
             5 => {
-                self.refused.insert(request.key());
+                self.refused.insert(request.key(), Duration::MAX);
                 (
                     Verdict::Refused(refusal("PAYEE_ACCOUNT_STATUS_ERROR")),
                     "alipay: refused",
@@ -440,7 +445,7 @@ impl Bank {
     /// The operation is on its way, as a query sees too.
     fn begin(&mut self, request: &Request, moment: &mut Moment<'_>) -> (Verdict, &'static str) {
         if !self.draw_from_packet(&request.job) {
-            self.refused.insert(request.key());
+            self.refused.insert(request.key(), Duration::MAX);
             return (
                 Verdict::RefusedUnconfirmed(refusal("MONEY_NOT_ENOUGH")),
                 "alipay: packet is empty",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hongbaod::domain::entry::Entry;
 use hongbaod::domain::job::{Fingerprint, JobKey, MoneyJob};
 use hongbaod::domain::outcome::Outcome;
-use hongbaod::domain::verdict::{Blockage, Proof, Verdict};
+use hongbaod::domain::verdict::{Blockage, Proof as Signature, Verdict};
 use serde_json::Value;
 
 use super::bank::BankKey;
@@ -44,14 +44,37 @@ struct Sent {
 #[derive(Default)]
 struct Calls {
     sent: Vec<Sent>,
-    /// When the latest query was asked that was answered "not found".
-    absent_at: Option<Duration>,
+    /// The queries that were answered "not found": when each was asked, and when it was answered.
+    absences: Vec<(Duration, Duration)>,
+}
+
+/// What makes an absence believable, by the configuration.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Proof {
+    pub(crate) confirmations: u32,
+    /// Less the difference of two wall clocks.
+    pub(crate) window: Duration,
+}
+
+impl Calls {
+    /// Whether enough was found to be absent since `begun`.
+    fn is_absent_since(&self, begun: Duration, proof: Proof) -> bool {
+        let mut answers = self.absences.iter().filter(|(asked, _)| *asked >= begun);
+        let Some((_, first)) = answers.next() else {
+            return false;
+        };
+        let last = answers.clone().next_back().map_or(first, |(_, last)| last);
+        let count = answers.count() + 1;
+        count >= usize::try_from(proof.confirmations).unwrap() && *last - *first >= proof.window
+    }
 }
 
 /// Who sends, and what it can know of lost memory.
 pub(crate) struct Sender {
     /// The latest loss that this process has noticed and still doubts for.
     pub(crate) doubts_since: Option<Duration>,
+    /// Each message of the job that it holds is marked: redelivered, or a copy of ours.
+    pub(crate) is_marked: bool,
 }
 
 #[derive(Default)]
@@ -62,6 +85,7 @@ pub(crate) struct Oracle {
     /// What each event said first, and of which job.
     events: BTreeMap<String, (Value, String)>,
     numbers: u64,
+    pub(crate) proof: Proof,
     /// When the ledger last forgot something.
     pub(crate) lost_at: Option<Duration>,
     pub(crate) violation: Option<String>,
@@ -127,6 +151,8 @@ impl Oracle {
         self.numbers += 1;
         let number = self.numbers;
         let lost_at = self.lost_at;
+        // In doubt one answer is enough, for nothing but the lack of an entry speaks for a send.
+        let proof = if lost_at.is_none() { self.proof } else { Proof::default() };
         let key = job.key();
         let calls = self.calls.entry(key.clone()).or_default();
         let mut wrong = None;
@@ -134,7 +160,8 @@ impl Oracle {
             // What was sent before a loss that the sender has not noticed, or doubts no more, it
             // cannot know of.
             let forgotten = lost_at.is_some_and(|lost| {
-                lost >= sent.begun && sender.doubts_since.is_none_or(|noticed| noticed < lost)
+                let unnoticed = sender.doubts_since.is_none_or(|noticed| noticed < lost);
+                lost >= sent.begun && unnoticed && !sender.is_marked
             });
             if forgotten {
                 continue;
@@ -143,10 +170,9 @@ impl Oracle {
                 wrong = Some("P5: another job is sent under the number");
             } else if sent.fingerprint == fingerprint && sent.content != content {
                 wrong = Some("P1: sent again with other bytes");
-            } else if sent.fingerprint == fingerprint
-                && calls.absent_at.is_none_or(|asked| asked < sent.begun)
+            } else if sent.fingerprint == fingerprint && !calls.is_absent_since(sent.begun, proof)
             {
-                wrong = Some("P1: sent again without a query that found nothing");
+                wrong = Some("P1: sent again without queries that found nothing");
             }
         }
         calls.sent.push(Sent {
@@ -166,7 +192,7 @@ impl Oracle {
     pub(crate) fn send_ended(&mut self, key: &JobKey, number: u64, verdict: &Verdict) {
         let proves_nothing_happened = match verdict {
             Verdict::NotExecuted(_) => true,
-            Verdict::Blocked(Blockage { proof, .. }) => *proof == Proof::Signed,
+            Verdict::Blocked(Blockage { proof, .. }) => *proof == Signature::Signed,
             Verdict::Succeeded(_)
             | Verdict::Refused(_)
             | Verdict::RefusedUnconfirmed(_)
@@ -180,9 +206,9 @@ impl Oracle {
         }
     }
 
-    pub(crate) fn found_nothing(&mut self, key: &JobKey, asked_at: Duration) {
+    pub(crate) fn found_nothing(&mut self, key: &JobKey, asked_at: Duration, now: Duration) {
         let calls = self.calls.entry(key.clone()).or_default();
-        calls.absent_at = calls.absent_at.max(Some(asked_at));
+        calls.absences.push((asked_at, now));
     }
 
     // Memory

@@ -73,14 +73,14 @@ pub(crate) fn mutate(
         return (ports, options);
     };
     match bug {
-        Bug::LeaseNotChecked => options.call_timeout = Duration::ZERO,
+        Bug::LeaseNotChecked => ports.clock = slow(&ports, 1_000),
         Bug::AbsenceAtOnce => {
             options.policy.absence_confirmations = 1;
             options.policy.absence_window = Duration::ZERO;
         }
         Bug::RescueForgotten => options.policy.rescue_after = Duration::MAX,
         Bug::EndedLeaseRenewed => {
-            ports.clock = slow(&ports, 2);
+            ports.clock = slow(&ports, 10);
             ports.ledger = Arc::new(BadLedger::new(bug, ports.ledger, ports.clock.clone()));
         }
         Bug::LateRefusalSettles => {

@@ -21,6 +21,7 @@ use hongbaod::ports::ledger::{
 
 use super::bank::{Moment, Request};
 use super::hall::Mode;
+use super::oracle::tag_of;
 use super::process::{Failed, Fate, Process, Words};
 use super::scenario::app;
 use super::town::State;
@@ -234,7 +235,7 @@ fn keep(process: &Arc<Process>, copy: &JobCopy, delay: Duration) {
     let town = &process.town;
     let after = town.with(|state| {
         let most = u64::try_from(delay.as_millis()).unwrap();
-        delay + state.dice.millis(0, most / 4)
+        delay + state.dice.millis(0, (most / 4).min(5_000))
     });
     let number = town.with(|state| {
         let message = State::message(copy);
@@ -463,7 +464,7 @@ impl Gateway for SimGateway {
         for (field, value) in job.fields() {
             content.push_str(&format!("{}={value}\n", field.as_str()));
         }
-        content.push_str(&super::oracle::tag_of(job));
+        content.push_str(&tag_of(job));
         self.0
             .town
             .with(|state| state.contents.insert(content.clone(), job.clone()));
@@ -482,12 +483,13 @@ impl Gateway for SimGateway {
         let process = &self.0;
         let town = &process.town;
         let begun = town.now();
-        let sender = process.sender();
+        let mut sender = process.sender();
         let content = prepared.biz_content.0.clone();
         let (job, number) = town.with(|state| {
             // What a planted bug has put behind the mark is no part of the job.
             let told = content.split('#').next().unwrap_or_default();
             let job = state.contents.get(told).cloned().unwrap();
+            sender.is_marked = state.hall.is_marked(process.channel(), &tag_of(&job));
             let whose = (&job, fingerprint(&job));
             let number = state.oracle.send_begins(begun, whose, &content, &sender);
             (job, number)
@@ -550,7 +552,8 @@ impl Gateway for SimGateway {
             &format_args!("asks for {target}: {}", finding.as_str()),
         );
         if finding == Finding::NotFound {
-            town.with(|state| state.found_nothing(target, begun));
+            let now = town.now();
+            town.with(|state| state.found_nothing(target, begun, now));
         }
         finding
     }

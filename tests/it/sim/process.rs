@@ -232,6 +232,7 @@ impl Process {
         let noticed = self.life.lock().unwrap().noticed;
         Sender {
             doubts_since: noticed.filter(|_| doubts),
+            is_marked: false,
         }
     }
 

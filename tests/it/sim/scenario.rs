@@ -15,6 +15,9 @@ use hongbaod::pacing::PacingOptions;
 use super::dice::Dice;
 use super::orders::{self, Submission};
 
+/// How far the wall clocks of two replicas are apart at most.
+pub(crate) const SKEW_MAX: Duration = Duration::from_secs(2);
+
 /// Everything about a run that is known before it begins.
 pub(crate) struct Scenario {
     pub(crate) seats: usize,
@@ -128,7 +131,9 @@ impl Scenario {
             submissions,
             disasters,
             calm_at,
-            skews: (0..seats).map(|_| dice.millis(0, 2_000)).collect(),
+            skews: (0..seats)
+                .map(|_| dice.millis(0, u64::try_from(SKEW_MAX.as_millis()).unwrap()))
+                .collect(),
             funds: dice.pick(&[1_000_000, 1_000_000, 1_000_000, 3_000]),
             options,
         }
@@ -209,7 +214,7 @@ fn manners(
     let long = dice.happens(200);
     Manners {
         idempotency: dice.pick(of),
-        refuses_after_effect: dice.pick(&[0, 0, 300]),
+        refuses_after_effect: dice.pick(&[0, 300, 600]),
         lag_max: Duration::from_millis(dice.pick(&[0, lag / 4, lag])),
         in_progress_until: calm_at
             + if long {
@@ -234,7 +239,7 @@ fn disasters(
         let disaster = match dice.below(8) {
             0 | 1 => Disaster::Crash(seat),
             2 => Disaster::Stop(seat),
-            3 => Disaster::Freeze(seat, dice.millis(1_000, 60_000)),
+            3 => Disaster::Freeze(seat, dice.millis(1_000, 120_000)),
             4 => Disaster::Cut(seat),
             5 => Disaster::LedgerAway(dice.millis(100, 30_000)),
             6 => Disaster::Blocked(dice.millis(1_000, 60_000)),

@@ -17,10 +17,10 @@ use tokio::sync::Notify;
 use super::bank::Bank;
 use super::dice::Dice;
 use super::hall::{Hall, Message};
-use super::oracle::Oracle;
+use super::oracle::{Oracle, Proof};
 use super::planted::Bug;
 use super::process::Process;
-use super::scenario::{Scenario, Weather};
+use super::scenario::{SKEW_MAX, Scenario, Weather};
 use super::store::Store;
 
 /// How long after the last fault every copy too many is gone.
@@ -77,13 +77,20 @@ impl Town {
         bug: Option<Bug>,
         is_tracing: bool,
     ) -> Arc<Self> {
+        let policy = &scenario.options.policy;
         let state = State {
             dice,
             weather: scenario.weather,
             store: Store::default(),
             hall: Hall::new(scenario.prefetch),
             bank: Bank::new(scenario.manners, scenario.funds),
-            oracle: Oracle::default(),
+            oracle: Oracle {
+                proof: Proof {
+                    confirmations: policy.absence_confirmations,
+                    window: policy.absence_window.saturating_sub(SKEW_MAX),
+                },
+                ..Oracle::default()
+            },
             faults: BTreeMap::new(),
             contents: BTreeMap::new(),
             seats: vec![None; scenario.seats],
@@ -244,13 +251,18 @@ impl State {
     }
 
     /// A query was answered "not found".
-    pub(crate) fn found_nothing(&mut self, target: &QueryTarget, asked_at: Duration) {
+    pub(crate) fn found_nothing(
+        &mut self,
+        target: &QueryTarget,
+        asked_at: Duration,
+        now: Duration,
+    ) {
         if let OperationRef::OutRequestNo(number) = &target.operation {
             let key = JobKey {
                 app: super::scenario::app(),
                 out_request_no: number.clone(),
             };
-            self.oracle.found_nothing(&key, asked_at);
+            self.oracle.found_nothing(&key, asked_at, now);
         }
     }
 

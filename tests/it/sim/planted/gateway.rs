@@ -22,7 +22,6 @@ pub(crate) struct BadGateway {
 #[derive(Default)]
 struct Memory {
     prepared: u64,
-    unknown: BTreeSet<String>,
     refused: BTreeSet<String>,
 }
 
@@ -92,14 +91,8 @@ impl Gateway for BadGateway {
                 Verdict::NotExecuted(NotExecuted::NotSent)
             }
             (Bug::RefusalBelieved, verdict) => {
-                match &verdict {
-                    Verdict::Unknown(_) => _ = memory.unknown.insert(number),
-                    Verdict::Refused(_) | Verdict::RefusedUnconfirmed(_)
-                        if memory.unknown.contains(&number) =>
-                    {
-                        memory.refused.insert(number);
-                    }
-                    _ => {}
+                if matches!(verdict, Verdict::Refused(_) | Verdict::RefusedUnconfirmed(_)) {
+                    memory.refused.insert(number);
                 }
                 verdict
             }

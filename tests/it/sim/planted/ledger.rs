@@ -86,8 +86,13 @@ impl BadLedger {
 #[async_trait]
 impl Ledger for BadLedger {
     async fn insert(&self, key: &JobKey, entry: &Entry) -> Result<Written, LedgerError> {
-        let written = self.inner.insert(key, &self.kept(entry)).await?;
-        Ok(self.written(written))
+        let entry = self.kept(entry);
+        match self.inner.insert(key, &entry).await? {
+            Written::Found(found) if self.bug == Bug::SetNotCompared => {
+                self.inner.replace(key, &found.revision, &entry).await
+            }
+            written => Ok(self.written(written)),
+        }
     }
     async fn read(&self, key: &JobKey) -> Result<Option<Versioned>, LedgerError> {
         let found = self.inner.read(key).await?;
