@@ -244,6 +244,9 @@ impl Link {
     /// leader does not answer at once RabbitMQ says that it has neither messages nor consumers, so
     /// this is believed of none. Source: `rabbit_quorum_queue:stat/2`.
     pub(crate) async fn waiting(&self, queue: ShortString) -> Option<u64> {
+        if !self.is_open() {
+            return None;
+        }
         let channel = self.channel(Route::Questions).await.ok()?;
         let queue = channel
             .queue_declare(

@@ -137,7 +137,8 @@ impl Supervisor {
             tokio::select! {
                 () = link.missed() => {}
                 () = self.clock.sleep(LOOK_PERIOD) => {
-                    if self.is_topology_there(link).await {
+                    // A broker that blocks publishing reads no questions either.
+                    if !link.is_open() || self.is_topology_there(link).await {
                         continue;
                     }
                 }
