@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::entry::{Absence, Deferred, Entry, InFlight, Pending, Ticket};
+use crate::domain::job::Fingerprint;
 use crate::lifecycle::answer::{self, Wait};
 use crate::lifecycle::rescue::RESCUES_MAX;
 use crate::lifecycle::{

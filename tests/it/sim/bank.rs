@@ -339,6 +339,18 @@ impl Bank {
         }
     }
 
+    /// Whether an earlier request has the money already; then its effect is not far.
+    fn is_under_way(&mut self, request: &Request, now: Duration) -> bool {
+        let soon = now + self.manners.window * 8 / 10;
+        let key = request.key();
+        let mut found = false;
+        for (at, _) in self.late.iter_mut().filter(|(_, late)| late.key() == key) {
+            *at = soon.min(*at);
+            found = true;
+        }
+        found
+    }
+
     fn perhaps(
         &self,
         verdict: Verdict,

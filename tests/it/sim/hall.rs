@@ -191,14 +191,13 @@ impl Hall {
         Some(delivery)
     }
 
-    /// Whether every message of a job that the channel holds says that it is not the first.
+    /// Whether every message of a job that the channel holds is marked as redelivered.
     pub(crate) fn is_marked(&self, channel: u64, tag: &str) -> bool {
         let Some(channel) = self.channels.get(&channel) else {
             return false;
         };
         let mut held = channel.unacked.values().filter(|message| message.tag == tag).peekable();
-        held.peek().is_some()
-            && held.all(|message| message.redelivered || message.copy.ticket.is_some())
+        held.peek().is_some() && held.all(|message| message.redelivered)
     }
 
     pub(crate) fn holds(&self, delivery: &DeliveryTag) -> bool {

@@ -73,7 +73,7 @@ impl Calls {
 pub(crate) struct Sender {
     /// The latest loss that this process has noticed and still doubts for.
     pub(crate) doubts_since: Option<Duration>,
-    /// Each message of the job that it holds is marked: redelivered, or a copy of ours.
+    /// It sends for a new entry although each message of the job that it holds is redelivered.
     pub(crate) is_marked: bool,
 }
 
@@ -85,7 +85,7 @@ pub(crate) struct Oracle {
     /// What each event said first, and of which job.
     events: BTreeMap<String, (Value, String)>,
     numbers: u64,
-    pub(crate) proof: Proof,
+    proof: Proof,
     /// When the ledger last forgot something.
     pub(crate) lost_at: Option<Duration>,
     pub(crate) violation: Option<String>,
@@ -94,6 +94,13 @@ pub(crate) struct Oracle {
 }
 
 impl Oracle {
+    pub(crate) fn new(proof: Proof) -> Self {
+        Self {
+            proof,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn violate(&mut self, what: String) {
         self.violation.get_or_insert(what);
     }

@@ -489,7 +489,7 @@ impl Gateway for SimGateway {
             // What a planted bug has put behind the mark is no part of the job.
             let told = content.split('#').next().unwrap_or_default();
             let job = state.contents.get(told).cloned().unwrap();
-            sender.is_marked = state.hall.is_marked(process.channel(), &tag_of(&job));
+            sender.is_marked = state.is_first_of_marked(process.channel(), &job);
             let whose = (&job, fingerprint(&job));
             let number = state.oracle.send_begins(begun, whose, &content, &sender);
             (job, number)

@@ -84,13 +84,10 @@ impl Town {
             store: Store::default(),
             hall: Hall::new(scenario.prefetch),
             bank: Bank::new(scenario.manners, scenario.funds),
-            oracle: Oracle {
-                proof: Proof {
-                    confirmations: policy.absence_confirmations,
-                    window: policy.absence_window.saturating_sub(SKEW_MAX),
-                },
-                ..Oracle::default()
-            },
+            oracle: Oracle::new(Proof {
+                confirmations: policy.absence_confirmations,
+                window: policy.absence_window.saturating_sub(SKEW_MAX),
+            }),
             faults: BTreeMap::new(),
             contents: BTreeMap::new(),
             seats: vec![None; scenario.seats],
@@ -248,6 +245,16 @@ impl State {
         let entry = key_of_event(id).and_then(|key| self.store.entry(&key).cloned());
         let past_doubt = self.oracle.lost_at.is_some_and(|lost| now > lost + doubt);
         self.oracle.told(id, body, entry.as_ref(), past_doubt);
+    }
+
+    /// Whether the job's entry is the first of its life and comes from nothing but redelivered
+    /// messages: then the lack of an entry proved nothing.
+    pub(crate) fn is_first_of_marked(&self, channel: u64, job: &MoneyJob) -> bool {
+        let is_first = match self.store.entry(&job.key()) {
+            Some(Entry::InFlight(entry)) => entry.attempt == 1 && entry.pending.attempts == 0,
+            Some(Entry::Deferred(_) | Entry::Settled(_)) | None => false,
+        };
+        is_first && self.hall.is_marked(channel, &super::oracle::tag_of(job))
     }
 
     /// A query was answered "not found".
