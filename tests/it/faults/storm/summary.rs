@@ -97,7 +97,12 @@ impl fmt::Display for Summary<'_> {
         let kinds: Vec<String> = kinds
             .map(|(name, count)| format!("{name} {count}"))
             .collect();
-        write!(f, "faults {faults} ({}), ", kinds.join(", "))?;
+        let left_out = self.diary.left_out;
+        write!(
+            f,
+            "faults {faults} ({}), left out {left_out}, ",
+            kinds.join(", ")
+        )?;
         write!(f, "daemons that ended at their start {}, ", self.work.exits)?;
         self.rest(f)
     }
