@@ -100,6 +100,7 @@ async fn every_job_comes_to_its_one_end_through_a_storm_of_faults() {
     .await;
 
     rage(&field, order.length, lanes, &jobs.messages).await;
+    let told_in_storm = told.lock().unwrap().ids();
 
     let daemons = calm(&field).await;
     let diary = field.diary.lock().unwrap().clone();
@@ -131,6 +132,7 @@ async fn every_job_comes_to_its_one_end_through_a_storm_of_faults() {
         asks: &asks,
         published: field.producer.published(),
         settled: &settled,
+        told_in_storm,
         diary: &diary,
         work,
         evidence: &evidence,
