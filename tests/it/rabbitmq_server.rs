@@ -61,11 +61,16 @@ impl RabbitmqServer {
     /// Runs a command of `tests/servers` on this node, such as `kill9-rabbitmq`, and returns what
     /// it printed.
     pub(crate) async fn run(&self, words: &'static [&'static str]) -> String {
+        let ran = self.try_run(words).await;
+        ran.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// As [`RabbitmqServer::run`], or what the command said when it failed.
+    pub(crate) async fn try_run(&self, words: &'static [&'static str]) -> Result<String, String> {
         let directory = self.directory.path().to_owned();
         tokio::task::spawn_blocking(move || servers(&directory, words))
             .await
             .unwrap()
-            .unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
 
     /// The node's URL.

@@ -99,7 +99,8 @@ async fn every_job_comes_to_its_one_end_through_a_storm_of_faults() {
     })
     .await;
 
-    rage(&field, lanes, &jobs.messages).await;
+    rage(&field, order.length, lanes, &jobs.messages).await;
+    let told_in_storm = told.lock().unwrap().ids();
 
     let daemons = calm(&field).await;
     let diary = field.diary.lock().unwrap().clone();
@@ -131,6 +132,7 @@ async fn every_job_comes_to_its_one_end_through_a_storm_of_faults() {
         asks: &asks,
         published: field.producer.published(),
         settled: &settled,
+        told_in_storm,
         diary: &diary,
         work,
         evidence: &evidence,
@@ -208,12 +210,13 @@ async fn draw_jobs(world: &World, length: Duration, dice: &mut Dice) -> Jobs {
 }
 
 /// Publishes the jobs, while each victim has its faults.
-async fn rage(field: &Arc<Field>, lanes: Vec<Vec<Planned>>, messages: &[usize]) {
+async fn rage(field: &Arc<Field>, length: Duration, lanes: Vec<Vec<Planned>>, messages: &[usize]) {
     let began = field.clock.monotonic().0;
+    let span = (began, began + length);
     let keeping: Vec<_> = field.replicas.iter().map(Replica::keep).collect();
     let lanes = lanes
         .into_iter()
-        .map(|lane| Arc::clone(field).run_lane(began, lane));
+        .map(|lane| Arc::clone(field).run_lane(span, lane));
     let lanes: Vec<_> = lanes.map(tokio::spawn).collect();
     let mut periods = tokio::time::interval(PERIOD);
     for batch in messages.chunks(MESSAGES_PER_PERIOD) {

@@ -51,6 +51,8 @@ pub(crate) struct Summary<'a> {
     pub(crate) asks: &'a [Ask],
     pub(crate) published: Published,
     pub(crate) settled: &'a Settled,
+    /// How many ids of events were told before everything was healed.
+    pub(crate) told_in_storm: usize,
     pub(crate) diary: &'a Diary,
     pub(crate) work: Work,
     pub(crate) evidence: &'a Evidence,
@@ -97,7 +99,12 @@ impl fmt::Display for Summary<'_> {
         let kinds: Vec<String> = kinds
             .map(|(name, count)| format!("{name} {count}"))
             .collect();
-        write!(f, "faults {faults} ({}), ", kinds.join(", "))?;
+        let left_out = self.diary.left_out;
+        write!(
+            f,
+            "faults {faults} ({}), left out {left_out}, ",
+            kinds.join(", ")
+        )?;
         write!(f, "daemons that ended at their start {}, ", self.work.exits)?;
         self.rest(f)
     }
@@ -110,9 +117,10 @@ impl Summary<'_> {
         let moves = moves.filter(|o| o["kind"] != "pay" && o["status"] == "SUCCESS");
         write!(
             f,
-            "events {} with {} ids, bank moves {}, dead letters {}, ",
+            "events {} with {} ids ({} of them during the storm), bank moves {}, dead letters {}, ",
             evidence.told.events,
             evidence.told.ids(),
+            self.told_in_storm,
             moves.count(),
             evidence.dead_letters.len()
         )?;
