@@ -395,7 +395,7 @@ impl Bank {
 
     /// A request that would move money meets trouble.
     fn troubled(&mut self, request: &Request, moment: &mut Moment<'_>) -> (Verdict, &'static str) {
-        match moment.dice.below(10) {
+        match moment.dice.below(12) {
             0 | 1 => {
                 let visible_at = self.visible_at(request, moment);
                 self.execute(request, moment.now, visible_at);

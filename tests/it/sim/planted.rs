@@ -83,10 +83,6 @@ pub(crate) fn mutate(
             ports.clock = slow(&ports, 10);
             ports.ledger = Arc::new(BadLedger::new(bug, ports.ledger, ports.clock.clone()));
         }
-        Bug::LateRefusalSettles => {
-            ports.clock = slow(&ports, 1_000);
-            ports.ledger = Arc::new(BadLedger::new(bug, ports.ledger, ports.clock.clone()));
-        }
         Bug::TimeoutIsFailed | Bug::UnknownIsNotSent | Bug::OtherBytes | Bug::RefusalBelieved => {
             ports.gateway = Arc::new(BadGateway::new(bug, ports.gateway));
         }
@@ -94,6 +90,7 @@ pub(crate) fn mutate(
             ports.broker = Arc::new(BadBroker::new(bug, ports.broker))
         }
         Bug::FlushUnnoticed
+        | Bug::LateRefusalSettles
         | Bug::MaybeSentForgotten
         | Bug::TicketsIgnored
         | Bug::SetNotCompared

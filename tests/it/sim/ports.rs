@@ -35,6 +35,7 @@ const LEDGER: Words = Words {
     slow_reply: "ledger: slow reply",
     crash_before: "crash before a ledger call",
     crash_after: "crash after a ledger call",
+    freeze_after: "freeze after a ledger call",
 };
 
 const BROKER: Words = Words {
@@ -46,6 +47,7 @@ const BROKER: Words = Words {
     slow_reply: "broker: slow confirm",
     crash_before: "crash before a broker call",
     crash_after: "crash after a broker call",
+    freeze_after: "freeze after a broker call",
 };
 
 const GATEWAY: Words = Words {
@@ -57,6 +59,7 @@ const GATEWAY: Words = Words {
     slow_reply: "gateway: slow answer",
     crash_before: "crash before a gateway call",
     crash_after: "crash after a gateway call",
+    freeze_after: "freeze after a gateway call",
 };
 
 /// The ledger as a replica reaches it.
@@ -446,7 +449,7 @@ impl SimGateway {
                 tokio::time::sleep(left).await;
                 Fate::Fine
             }
-            Fate::Fine | Fate::CrashAfter => fate,
+            Fate::Fine | Fate::CrashAfter | Fate::FreezeAfter(_) => fate,
         };
         let _ended = process.leave(fate).await;
         process.town.now() < begun + limit

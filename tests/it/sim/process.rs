@@ -56,6 +56,8 @@ pub(crate) enum Fate {
     SlowReply(Duration),
     /// Carried out; then the process ends.
     CrashAfter,
+    /// Carried out; then the process stands still for so long.
+    FreezeAfter(Duration),
 }
 
 /// A call that failed before it did anything.
@@ -264,6 +266,14 @@ impl Process {
     /// The beginning of a call that goes wrong so often; see [`Fate`].
     pub(crate) async fn enter(self: &Arc<Self>, rate: u64, words: &Words) -> Result<Fate, Failed> {
         self.alive().await;
+        let (freeze, pause) = self.town.with(|state| {
+            let freeze = state.weather.freeze;
+            (state.dice.happens(freeze), state.dice.millis(5_000, 200_000))
+        });
+        if freeze {
+            self.town.fault(&self.name, words.freeze_after);
+            return Ok(Fate::FreezeAfter(pause));
+        }
         let (crash, trouble, kind, length) = self.town.with(|state| {
             let crash = state.weather.crash;
             let dice = &mut state.dice;
@@ -309,6 +319,7 @@ impl Process {
             }
             Fate::SlowReply(length) => tokio::time::sleep(length).await,
             Fate::CrashAfter => self.crash().await,
+            Fate::FreezeAfter(length) => self.freeze(length),
         }
         self.alive().await;
         Ok(())
@@ -325,6 +336,7 @@ pub(crate) struct Words {
     pub(crate) slow_reply: &'static str,
     pub(crate) crash_before: &'static str,
     pub(crate) crash_after: &'static str,
+    pub(crate) freeze_after: &'static str,
 }
 
 #[async_trait]

@@ -43,6 +43,7 @@ pub(crate) struct Weather {
     pub(crate) broker: u64,
     pub(crate) gateway: u64,
     pub(crate) crash: u64,
+    pub(crate) freeze: u64,
     pub(crate) reorder: u64,
 }
 
@@ -52,6 +53,7 @@ impl Weather {
         broker: 0,
         gateway: 0,
         crash: 0,
+        freeze: 0,
         reorder: 0,
     };
 }
@@ -193,6 +195,7 @@ fn weather(dice: &mut Dice) -> Weather {
         broker: draw(8),
         crash: draw(2),
         reorder: draw(10),
+        freeze: dice.pick(&[0, 0, 0, 5, 20]),
         gateway: dice.pick(&[30, 150, 400, 700]),
     }
 }
