@@ -132,7 +132,10 @@ impl Bank {
         let key = request.key();
         let records = self.records.get(&key).map_or(&[][..], Vec::as_slice);
         let Some(first) = records.first() else {
-            let refused = self.refused.get(&key).is_some_and(|until| request.begun <= *until);
+            let refused = self
+                .refused
+                .get(&key)
+                .is_some_and(|until| request.begun <= *until);
             return if refused || is_nobody(&request.job) {
                 Known::Refused
             } else {
@@ -308,7 +311,10 @@ impl Bank {
         let trouble = moment.dice.happens(moment.trouble);
         if trouble && self.is_under_way(request, now) {
             let refusal = refusal("MONEY_NOT_ENOUGH");
-            return (Verdict::RefusedUnconfirmed(refusal), "alipay: refused, the first is under way");
+            return (
+                Verdict::RefusedUnconfirmed(refusal),
+                "alipay: refused, the first is under way",
+            );
         }
         match self.admit(request) {
             Known::Refused => {

@@ -196,7 +196,11 @@ impl Hall {
         let Some(channel) = self.channels.get(&channel) else {
             return false;
         };
-        let mut held = channel.unacked.values().filter(|message| message.tag == tag).peekable();
+        let mut held = channel
+            .unacked
+            .values()
+            .filter(|message| message.tag == tag)
+            .peekable();
         held.peek().is_some() && held.all(|message| message.redelivered)
     }
 

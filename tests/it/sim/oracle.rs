@@ -159,7 +159,11 @@ impl Oracle {
         let number = self.numbers;
         let lost_at = self.lost_at;
         // In doubt one answer is enough, for nothing but the lack of an entry speaks for a send.
-        let proof = if lost_at.is_none() { self.proof } else { Proof::default() };
+        let proof = if lost_at.is_none() {
+            self.proof
+        } else {
+            Proof::default()
+        };
         let key = job.key();
         let calls = self.calls.entry(key.clone()).or_default();
         let mut wrong = None;
@@ -177,8 +181,7 @@ impl Oracle {
                 wrong = Some("P5: another job is sent under the number");
             } else if sent.fingerprint == fingerprint && sent.content != content {
                 wrong = Some("P1: sent again with other bytes");
-            } else if sent.fingerprint == fingerprint && !calls.is_absent_since(sent.begun, proof)
-            {
+            } else if sent.fingerprint == fingerprint && !calls.is_absent_since(sent.begun, proof) {
                 wrong = Some("P1: sent again without queries that found nothing");
             }
         }

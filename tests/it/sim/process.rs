@@ -268,7 +268,10 @@ impl Process {
         self.alive().await;
         let (freeze, pause) = self.town.with(|state| {
             let freeze = state.weather.freeze;
-            (state.dice.happens(freeze), state.dice.millis(5_000, 200_000))
+            (
+                state.dice.happens(freeze),
+                state.dice.millis(5_000, 200_000),
+            )
         });
         if freeze {
             self.town.fault(&self.name, words.freeze_after);

@@ -91,7 +91,10 @@ impl Gateway for BadGateway {
                 Verdict::NotExecuted(NotExecuted::NotSent)
             }
             (Bug::RefusalBelieved, verdict) => {
-                if matches!(verdict, Verdict::Refused(_) | Verdict::RefusedUnconfirmed(_)) {
+                if matches!(
+                    verdict,
+                    Verdict::Refused(_) | Verdict::RefusedUnconfirmed(_)
+                ) {
                     memory.refused.insert(number);
                 }
                 verdict
