@@ -320,6 +320,18 @@ fn half_close(dice: &mut Dice, link: Link) -> Fault {
     }
 }
 
+/// A storm comes in gusts; in the lull after each nothing new goes wrong, so that there is work in
+/// full swing when the next one comes.
+const GUST: Duration = Duration::from_secs(20);
+const LULL: Duration = Duration::from_secs(10);
+
+/// `at`, or the same time into the next gust if it is in a lull.
+fn in_a_gust(at: Duration) -> Duration {
+    let round_ms = (GUST + LULL).as_millis();
+    let into = Duration::from_millis(u64::try_from(at.as_millis() % round_ms).unwrap());
+    if into < GUST { at } else { at + LULL }
+}
+
 /// Draws a storm of `length`: for each victim its faults, in their order.
 ///
 /// Each lane deals all of its faults once before any comes again, so that a short storm has seen
@@ -329,7 +341,7 @@ pub(crate) fn draw(length: Duration, dice: &mut Dice) -> Vec<Vec<Planned>> {
         let (pause_min_ms, pause_max_ms) = lane.pause_ms;
         let mut planned = Vec::new();
         let mut deck: Vec<Draw> = Vec::new();
-        let mut at = span(dice, 0, pause_max_ms);
+        let mut at = in_a_gust(span(dice, 0, pause_max_ms));
         while at < length {
             if deck.is_empty() {
                 deck.extend(lane.faults);
@@ -337,7 +349,7 @@ pub(crate) fn draw(length: Duration, dice: &mut Dice) -> Vec<Vec<Planned>> {
             let card = deck.swap_remove(dice.below(deck.len()));
             let fault = card(dice);
             planned.push(Planned { at, fault });
-            at += fault.length() + span(dice, pause_min_ms, pause_max_ms);
+            at = in_a_gust(at + fault.length() + span(dice, pause_min_ms, pause_max_ms));
         }
         planned
     };
@@ -349,7 +361,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::time::Duration;
 
-    use super::{LANES, draw};
+    use super::{GUST, LANES, LULL, draw};
     use crate::daemon::plan::Dice;
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -367,11 +379,15 @@ mod tests {
     }
 
     #[test]
-    fn a_storm_of_two_minutes_has_every_fault_and_none_of_a_victim_overlap() {
+    fn a_storm_of_three_minutes_has_every_fault_and_none_of_a_victim_overlap() {
         for seed in 0..50 {
-            let lanes = draw(MINUTE * 2, &mut Dice::new(seed));
+            let lanes = draw(MINUTE * 3, &mut Dice::new(seed));
             let mut names = BTreeSet::new();
             for lane in &lanes {
+                for planned in lane {
+                    let into_ms = planned.at.as_millis() % (GUST + LULL).as_millis();
+                    assert!(into_ms < GUST.as_millis(), "{planned:?}");
+                }
                 for pair in lane.windows(2) {
                     assert!(pair[0].at + pair[0].fault.length() < pair[1].at, "{pair:?}");
                 }
