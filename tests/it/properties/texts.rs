@@ -217,6 +217,21 @@ proptest! {
     }
 }
 
+#[test]
+fn a_ledger_value_has_one_of_four_heads() {
+    let key = ledger_value::key();
+    let mut read = std::collections::BTreeSet::new();
+    for entry in ledger_entries::every_kind(&key) {
+        let mut bytes = encode(&key, &entry, Indexed::No);
+        for head in 0..=u8::MAX {
+            bytes[0] = head;
+            ledger_value::check(&bytes);
+            read.extend(decode(&key, &bytes).is_ok().then_some(head));
+        }
+    }
+    assert_eq!(Vec::from_iter(read), [0x10, 0x12, 0x14, 0x15]);
+}
+
 proptest! {
     // Each case signs three requests.
     #![proptest_config(cases(40))]
