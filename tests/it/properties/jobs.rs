@@ -327,6 +327,20 @@ proptest! {
     }
 
     #[test]
+    fn a_wrong_value_is_not_repeated_in_the_reason(job in jobs(), place in any::<usize>()) {
+        let mut members = job.members();
+        let place = place % members.len();
+        let is_caption = matches!(
+            members[place].0.as_str(),
+            "order_title" | "remark" | "extra_param"
+        );
+        members[place].1 = "\"some one@example.com\"".to_owned();
+        let body = object(&members, &job.choices).into_bytes();
+        check(&body);
+        prop_assert!(is_caption || decode(&body, Some(&main_app())).is_err());
+    }
+
+    #[test]
     fn a_cut_body_is_refused_and_a_changed_one_is_read_for_what_it_says(
         job in jobs(), place in any::<usize>(), byte in any::<u8>()
     ) {
