@@ -90,7 +90,11 @@ fn refused(file: &str, environment: &[(String, String)], problems: &Problems) {
             Location::File {
                 line: Some(line), ..
             } => assert!((1..=lines).contains(line), "{told}"),
-            Location::File { line: None, .. } => assert!(!key.is_empty(), "{told}"),
+            // The parser does not say where tables are too deep; no configuration has a reason to.
+            Location::File { line: None, .. } => {
+                let deep = fault == "not TOML: recursion limit";
+                assert!(deep || !key.is_empty(), "{told}");
+            }
             Location::Environment { variable } => {
                 assert!(
                     environment.iter().any(|(name, _)| name == variable),

@@ -39,7 +39,8 @@ fn known_members() -> BoxedStrategy<(String, String)> {
                 "\"20000\"",
                 "\"40002\"",
                 "\"40005\"",
-                "\"40006\""
+                "\"40006\"",
+                "\"49999\""
             ]
         ),
         choice(
@@ -51,6 +52,7 @@ fn known_members() -> BoxedStrategy<(String, String)> {
                 "\"MONEY_NOT_ENOUGH\"",
                 "\"isv.invalid-parameter\"",
                 "\"ORDER_NOT_EXIST\"",
+                "\"NOT_LISTED\"",
                 "null",
                 "\"\""
             ]

@@ -1,10 +1,13 @@
 //! Amounts, durations, forms, configurations, keys and ledger values: cases with structure, which
 //! bytes alone would hardly hit.
 
+use std::path::Path;
+
 use hongbaod::adapters::alipay::keys::PrivateKey;
 use hongbaod::adapters::redis_ledger::value::{Indexed, decode, encode};
+use hongbaod::app::config::Config;
 use hongbaod::domain::time::UnixMillis;
-use proptest::collection::vec;
+use proptest::collection::{btree_map, vec};
 use proptest::prelude::{BoxedStrategy, Just, Strategy, any};
 use proptest::{prop_assert_eq, prop_oneof, proptest};
 
@@ -12,16 +15,44 @@ use super::cases;
 use super::checks::{config, key_text, ledger_value, money, params};
 use crate::ledger_entries;
 
+/// The last of each kind of text that is taken, and the first that is not.
+const EDGES: [&str; 22] = [
+    "0m",
+    "1m",
+    "10080m",
+    "10081m",
+    "168h",
+    "169h",
+    "7d",
+    "8d",
+    "71h",
+    "72h",
+    "2d",
+    "3d",
+    "365d",
+    "366d",
+    "259199999ms",
+    "259200000ms",
+    "0.00",
+    "0.01",
+    "100000000.00",
+    "100000000.01",
+    "99999999999999999999.00",
+    "99999999999999999999d",
+];
+
 /// Texts around what an amount, a duration or an instant is.
 fn numbers() -> BoxedStrategy<String> {
     prop_oneof![
-        "[0-9]{1,12}\\.[0-9]{1,3}",
-        "0{0,30}[0-9]{1,11}(\\.[0-9]{0,2})?",
-        "[+-]?[0-9]{0,3}[.,]?[0-9]{0,2}(e[0-9])?",
-        "[0-9]{0,9}(ms|s|m|h|d|M| m|)",
-        "0{0,20}[0-9]{1,20}[smhd]",
-        "[0-9]{4}-[01][0-9]-[0-3][0-9] [0-2][0-9]:[0-6][0-9]:[0-6][0-9]",
-        "[０-９٠-٩0-9.]{1,6}",
+        3 => (0..EDGES.len()).prop_map(|edge| EDGES[edge].to_owned()),
+        1 => "[0-9]{1,12}\\.[0-9]{1,3}",
+        1 => "0{0,30}[0-9]{1,11}(\\.[0-9]{0,2})?",
+        1 => "[+-]?[0-9]{0,3}[.,]?[0-9]{0,2}(e[0-9])?",
+        1 => "[0-9]{0,9}(ms|s|m|h|d|M| m|)",
+        1 => "0{0,20}[0-9]{1,20}[smhd]",
+        1 => "[0-9]{4}-[01][0-9]-[0-3][0-9] [0-2][0-9]:[0-6][0-9]:[0-6][0-9]",
+        1 => "[0-9]{4}-1?[0-9]-[12]?[0-9] 1?[0-9]:[1-5]?[0-9]:[1-5]?[0-9]",
+        1 => "[０-９٠-٩0-9.]{1,6}",
     ]
     .boxed()
 }
@@ -44,40 +75,48 @@ const TABLES: [(&str, &[&str]); 8] = [
             "private_key_file",
         ],
     ),
-    ("log", &["level", "x y"]),
+    ("log", &["level", "x"]),
 ];
 
-/// A value, right or wrong for its key.
+/// A value, right or wrong for its key, nearly always TOML.
 fn config_values() -> BoxedStrategy<String> {
     let secret = config::SECRET;
     let url = move |scheme: &str, rest: &str| format!("[\"{scheme}://u:{secret}@{rest}\"]");
     prop_oneof![
-        2 => numbers().prop_map(|text| format!("\"{text}\"")),
-        2 => numbers(),
-        4 => Just(format!("\"{secret}\"")),
+        3 => "[1-9][0-9]{0,2}(ms|s|m|h|d)".prop_map(|text| format!("\"{text}\"")),
+        1 => numbers().prop_map(|text| format!("\"{text}\"")),
+        1 => "-?[1-9][0-9]{0,3}(\\.[0-9]{1,4})?",
+        1 => "[1-9][0-9]{0,300}(\\.[0-9]{1,300})?",
+        6 => Just(format!("\"{secret}\"")),
         1 => Just("\"2021000000000000\"".to_owned()),
         1 => Just("\"\"\"\n\"\"\"".to_owned()),
         1 => Just("\"memory:\"".to_owned()),
-        1 => Just(url("redis", "127.0.0.1:1/0")),
-        1 => Just(url("amqp", "h")),
+        2 => Just(url("redis", "127.0.0.1:1/0")),
+        2 => Just(url("amqp", "h")),
         1 => Just(url("amqp", "")),
         1 => Just("{ disburse = 1, x = 2 }".to_owned()),
         1 => Just("[]".to_owned()),
-        1 => "[0-9]{1,300}(\\.[0-9]{1,300})?",
+        1 => "[!-~]{0,9}",
     ]
     .boxed()
 }
 
-/// A table with some of its keys, in any order, some of them twice.
-fn tables() -> BoxedStrategy<String> {
+/// A file of some tables with some of their keys, in any order.
+fn config_files() -> BoxedStrategy<String> {
     let app = prop_oneof![4 => Just("main".to_owned()), 1 => "[a-z]{1,3}|\"[A-Z ]{1,90}\""];
-    let lines = vec((any::<usize>(), config_values()), 0..5);
-    (0..TABLES.len(), app, lines)
-        .prop_map(|(table, app, lines)| {
-            let (name, keys) = TABLES[table];
-            let mut text = format!("[{}]\n", name.replace('*', &app));
-            for (key, value) in lines {
-                text.push_str(&format!("{} = {value}\n", keys[key % keys.len()]));
+    let lines = btree_map(0_usize..5, config_values(), 0..5);
+    let tables = btree_map(0..TABLES.len(), lines, 0..6);
+    (app, tables)
+        .prop_map(|(app, tables)| {
+            let mut text = String::new();
+            for (table, lines) in tables {
+                let (name, keys) = TABLES[table];
+                text.push_str(&format!("[{}]\n", name.replace('*', &app)));
+                for (at, key) in keys.iter().enumerate() {
+                    if let Some(value) = lines.get(&at) {
+                        text.push_str(&format!("{key} = {value}\n"));
+                    }
+                }
             }
             text
         })
@@ -114,9 +153,31 @@ proptest! {
 
     #[test]
     fn configurations_are_read_or_refused_without_telling_secrets(
-        tables in vec(tables(), 0..6), variables in vec("HONGBAOD__(LEDGER__LEASE|REDIS__URL|REDIS__URLS|ALIPAY__APPS__MAIN__APP_ID|LOG|X)=[ -~]{0,60}", 0..3)
+        file in config_files(), variables in vec("HONGBAOD__(LEDGER__LEASE|REDIS__URL|REDIS__URLS|ALIPAY__APPS__MAIN__APP_ID|LOG|X)=[ -~]{0,60}", 0..3)
     ) {
-        config::check(&format!("{}\0{}", tables.concat(), variables.join("\n")));
+        config::check(&format!("{file}\0{}", variables.join("\n")));
+    }
+
+    #[test]
+    fn times_that_do_not_fit_each_other_are_refused(
+        lease_s in 1_u64..80, timeout_s in 1_u64..60, connect_ms in 100_u64..60_000,
+        window_s in 1_u64..80, delay_min_ms in 1_u64..3_000, delay_max_s in 1_u64..4,
+    ) {
+        let file = format!(
+            "[ledger]\nlease = \"{lease_s}s\"\n[alipay]\ntimeout = \"{timeout_s}s\"\n\
+             connect_timeout = \"{connect_ms}ms\"\n[retry]\nabsence_window = \"{window_s}s\"\n\
+             delay_min = \"{delay_min_ms}ms\"\ndelay_max = \"{delay_max_s}s\"\n\
+             [alipay.apps.main]\napp_id = \"2021000000000000\"\n\
+             private_key = \"{secret}\"\nalipay_public_key = \"{secret}\"\n",
+            secret = config::SECRET,
+        );
+        config::check(&file);
+        let fits = 3 * lease_s >= 4 * timeout_s
+            && window_s >= lease_s
+            && connect_ms < 1_000 * timeout_s
+            && delay_min_ms < 1_000 * delay_max_s;
+        let read = Config::parse(&file, Path::new("config.toml"), std::iter::empty());
+        prop_assert_eq!(read.is_ok(), fits);
     }
 
     #[test]
@@ -154,6 +215,21 @@ proptest! {
             ledger_value::check(&bytes);
         }
     }
+}
+
+#[test]
+fn a_ledger_value_has_one_of_four_heads() {
+    let key = ledger_value::key();
+    let mut read = std::collections::BTreeSet::new();
+    for entry in ledger_entries::every_kind(&key) {
+        let mut bytes = encode(&key, &entry, Indexed::No);
+        for head in 0..=u8::MAX {
+            bytes[0] = head;
+            ledger_value::check(&bytes);
+            read.extend(decode(&key, &bytes).is_ok().then_some(head));
+        }
+    }
+    assert_eq!(Vec::from_iter(read), [0x10, 0x12, 0x14, 0x15]);
 }
 
 proptest! {

@@ -185,6 +185,30 @@ fn syntax_errors_are_told_with_the_other_mistakes() {
 }
 
 #[test]
+fn tables_and_lists_that_are_too_deep_are_refused() {
+    let names = vec!["a"; 10_000].join(".");
+    let lists = "[".repeat(10_000);
+    for (text, fault) in [
+        // The parser does not say where.
+        (
+            format!("[{names}]"),
+            "config.toml: not TOML: recursion limit",
+        ),
+        (
+            format!("{names} = 1"),
+            "config.toml: not TOML: recursion limit",
+        ),
+        (
+            format!("a = {lists}"),
+            "config.toml:1: not TOML: cannot recurse further",
+        ),
+    ] {
+        let told = with_app(&text, &[]).unwrap_err();
+        assert!(told.starts_with(fault), "{told}");
+    }
+}
+
+#[test]
 fn a_wrong_variable_is_told_by_its_name() {
     let zeros = format!("{}.5", "0".repeat(300));
     let cases = [
