@@ -320,7 +320,7 @@ impl Bank {
             Known::Refused => {
                 self.refused.insert(request.key(), Duration::MAX);
                 let verdict = Verdict::Refused(refusal("PAYEE_NOT_EXIST"));
-                self.perhaps(verdict, trouble, moment)
+                Self::unless(trouble, verdict, moment.dice)
             }
             Known::Used if trouble => (doubt(moment.dice), "alipay: answer lost"),
             Known::Used => (Verdict::AlreadyUsed, "alipay: number used"),
@@ -338,7 +338,7 @@ impl Bank {
                     OperationStatus::Init => Verdict::InProgress,
                     OperationStatus::Closed => Verdict::Unknown(Doubt::Unreadable),
                 };
-                self.perhaps(verdict, trouble, moment)
+                Self::unless(trouble, verdict, moment.dice)
             }
             Known::No if trouble => self.troubled(request, moment),
             Known::No => self.plain(request, moment),
@@ -357,14 +357,10 @@ impl Bank {
         found
     }
 
-    fn perhaps(
-        &self,
-        verdict: Verdict,
-        trouble: bool,
-        moment: &mut Moment<'_>,
-    ) -> (Verdict, &'static str) {
+    /// The answer, unless trouble loses it.
+    fn unless(trouble: bool, verdict: Verdict, dice: &mut Dice) -> (Verdict, &'static str) {
         if trouble {
-            (doubt(moment.dice), "alipay: answer lost")
+            (doubt(dice), "alipay: answer lost")
         } else {
             (verdict, "")
         }
