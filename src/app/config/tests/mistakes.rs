@@ -219,7 +219,18 @@ fn tables_and_lists_that_are_too_deep_are_refused() {
 }
 
 #[test]
-fn a_wrong_variable_is_told_by_its_name() {
+fn a_number_that_is_too_long_for_a_message_is_not_repeated() {
+    let digits = "1".repeat(300);
+    for (value, length) in [(format!("\"{digits}\""), 300), (format!("{digits}.5"), 302)] {
+        let told = with_app(&format!("[ledger]\nlease = {value}"), &[]).unwrap_err();
+        let fault = format!("the value ({length} characters) has no unit");
+        let message = format!("config.toml:2: ledger.lease: {fault}; write for example \"20s\"");
+        assert_eq!(told, message);
+    }
+}
+
+#[test]
+fn a_variable_is_told_on_one_line_that_is_not_too_long() {
     let zeros = format!("{}.5", "0".repeat(300));
     let cases = [
         (
@@ -232,6 +243,16 @@ fn a_wrong_variable_is_told_by_its_name() {
             "\u{fffd}",
             "no\\tsuch: is not UTF-8; write UTF-8 text",
         ),
+    ];
+    for (name, value, message) in cases {
+        let told = with_app("", &[(name, value)]).unwrap_err();
+        assert_eq!(told, format!("{name}: {message}"));
+    }
+}
+
+#[test]
+fn a_wrong_variable_is_told_by_its_name() {
+    let cases = [
         (
             "HONGBAOD__LEDGER__LEASE",
             "20",
