@@ -61,6 +61,7 @@ struct Sum {
     released: u64,
     forgotten: u64,
     late_conflicts: u64,
+    exposed: u64,
     virtual_time: Duration,
     faults: BTreeMap<&'static str, u64>,
     told: BTreeMap<String, u64>,
@@ -77,6 +78,7 @@ impl Sum {
         self.released += report.released;
         self.forgotten += report.forgotten;
         self.late_conflicts += report.late_conflicts;
+        self.exposed += report.exposed;
         self.virtual_time += report.length;
         for (word, count) in report.faults {
             *self.faults.entry(word).or_default() += count;
@@ -95,10 +97,23 @@ impl Sum {
         for (word, count) in &self.told {
             println!("  outcome {count:>12}  {word}");
         }
-        println!(
-            "  limits  {:>12}  told no, then forgotten by the whole ledger\n  limits  {:>12}  told paid and forgotten, a copy told conflict past the doubt\n  limits  {:>12}  purged while nothing else knew of them",
-            self.forgotten, self.late_conflicts, self.released
-        );
+        for (count, what) in [
+            (
+                self.forgotten,
+                "told no, then forgotten by the whole ledger",
+            ),
+            (
+                self.exposed,
+                "sent unasked between a loss of memory and its notice, or past the doubt",
+            ),
+            (
+                self.late_conflicts,
+                "told paid and forgotten, a copy told conflict while nobody doubts",
+            ),
+            (self.released, "purged while nothing else knew of them"),
+        ] {
+            println!("  limit   {count:>12}  {what}");
+        }
         let faults: u64 = self.faults.values().sum();
         println!(
             "simulated: {} seeds, {} jobs, {} deliveries, {} events, {} faults of {} kinds, {} virtual hours: violations {}",

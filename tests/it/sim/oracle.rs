@@ -21,8 +21,9 @@ pub(crate) struct Asked {
     pub(crate) told: Option<String>,
     /// How often its money moved.
     moved: u32,
-    /// The ledger has forgotten that it said no: another copy may be tried again.
-    forgotten_no: bool,
+    /// The ledger has forgotten that it said no, so another copy may be tried again; or the job was
+    /// sent unasked in the moment between a loss and its notice.
+    excused: bool,
     /// Its last message was purged while nothing else knew of it.
     pub(crate) released: bool,
     /// A message of it was purged.
@@ -91,6 +92,7 @@ pub(crate) struct Oracle {
     pub(crate) violation: Option<String>,
     pub(crate) forgotten: u64,
     pub(crate) late_conflicts: u64,
+    pub(crate) exposed: u64,
 }
 
 impl Oracle {
@@ -140,7 +142,7 @@ impl Oracle {
             .told
             .as_deref()
             .is_some_and(|told| told != "succeeded");
-        if no && !asked.forgotten_no {
+        if no && !asked.excused {
             self.violate(format!(
                 "P3: {tag} was told not to be paid, and is paid now"
             ));
@@ -164,6 +166,7 @@ impl Oracle {
         } else {
             Proof::default()
         };
+        let mut exposed = false;
         let key = job.key();
         let calls = self.calls.entry(key.clone()).or_default();
         let mut wrong = None;
@@ -175,6 +178,9 @@ impl Oracle {
                 lost >= sent.begun && unnoticed && !sender.is_marked
             });
             if forgotten {
+                exposed |= sender
+                    .doubts_since
+                    .is_none_or(|noticed| Some(noticed) < lost_at);
                 continue;
             }
             if sent.fingerprint != fingerprint && lost_at.is_none() {
@@ -192,6 +198,10 @@ impl Oracle {
             fingerprint,
             came_to_nothing: false,
         });
+        if exposed {
+            self.of(&tag_of(job)).excused = true;
+            self.exposed += 1;
+        }
         if let Some(wrong) = wrong {
             self.violate(format!("{wrong}: {key}"));
         }
@@ -227,7 +237,7 @@ impl Oracle {
     pub(crate) fn forgets(&mut self, outcome: &Outcome) {
         if !outcome.resolution.is_success() {
             let tag = outcome.labels.0.get("job").cloned().unwrap_or_default();
-            self.of(&tag).forgotten_no = true;
+            self.of(&tag).excused = true;
             self.forgotten += 1;
         }
     }
@@ -236,7 +246,7 @@ impl Oracle {
     pub(crate) fn forget_conflicts(&mut self) {
         for asked in self.asked.values_mut() {
             let rejected = asked.told.as_deref() == Some("rejected");
-            asked.forgotten_no |= rejected;
+            asked.excused |= rejected;
         }
     }
 
@@ -259,10 +269,10 @@ impl Oracle {
 
     /// P3, P4 and the order of rule 7: an event is published.
     ///
-    /// `past_doubt` says that the ledger has forgotten, and that nobody doubts it any more. A
+    /// `unguarded` says that the ledger has forgotten, and that nobody doubts it yet, or any more. A
     /// conflict is then declared against whatever came under the number since: a known limit,
     /// which is counted.
-    pub(crate) fn told(&mut self, id: &str, body: &Value, entry: Option<&Entry>, past_doubt: bool) {
+    pub(crate) fn told(&mut self, id: &str, body: &Value, entry: Option<&Entry>, unguarded: bool) {
         let data = &body["data"];
         let tag = data["labels"]["job"].as_str().unwrap_or("bad").to_owned();
         let result = data["result"].as_str().unwrap_or_default().to_owned();
@@ -280,13 +290,13 @@ impl Oracle {
             self.violate(format!("rule 7: {id} is told before the ledger has it"));
         }
         let paid = self.of(&tag).told.as_deref() == Some("succeeded");
-        if paid && past_doubt && id.contains("/conflict/") {
+        if paid && unguarded && id.contains("/conflict/") {
             self.late_conflicts += 1;
             return;
         }
         let asked = self.of(&tag);
         let before = asked.told.replace(result.clone());
-        let (moved, forgotten) = (asked.moved, asked.forgotten_no);
+        let (moved, forgotten) = (asked.moved, asked.excused);
         if before.is_some_and(|before| before != result) && !forgotten {
             self.violate(format!("P4: {tag} is told {result} after another outcome"));
         }
@@ -304,7 +314,7 @@ impl Oracle {
             .or_insert_with(|| (data.clone(), tag.to_owned()))
             .clone();
         // What was forgotten after it had been told may come out otherwise, or for another job.
-        if first != *data && !self.of(&of).forgotten_no {
+        if first != *data && !self.of(&of).excused {
             let what = format!("P4: two copies of {id} differ: {first} and {data}");
             self.violate(what);
         }

@@ -38,6 +38,7 @@ pub(crate) struct Report {
     pub(crate) released: u64,
     pub(crate) forgotten: u64,
     pub(crate) late_conflicts: u64,
+    pub(crate) exposed: u64,
     pub(crate) calls: u64,
     /// How long it took by the virtual clock.
     pub(crate) length: Duration,
@@ -100,6 +101,7 @@ fn report(town: &Town) -> Report {
             violation: state.oracle.violation.clone(),
             forgotten: state.oracle.forgotten,
             late_conflicts: state.oracle.late_conflicts,
+            exposed: state.oracle.exposed,
             faults: std::mem::take(&mut state.faults),
             deliveries: state.hall.deliveries,
             events: state.events,

@@ -26,6 +26,9 @@ use super::store::Store;
 /// How long after the last fault every copy too many is gone.
 const SETTLING: Duration = Duration::from_secs(600);
 
+/// For how long after a loss an event may tell what was decided before its notice.
+const UNNOTICED_MAX: Duration = Duration::from_secs(60);
+
 /// What a worker's world is made of.
 pub(crate) struct Town {
     pub(crate) scenario: Scenario,
@@ -243,8 +246,10 @@ impl State {
     pub(crate) fn tell(&mut self, (now, doubt): (Duration, Duration), id: &str, body: &Value) {
         self.events += 1;
         let entry = key_of_event(id).and_then(|key| self.store.entry(&key).cloned());
-        let past_doubt = self.oracle.lost_at.is_some_and(|lost| now > lost + doubt);
-        self.oracle.told(id, body, entry.as_ref(), past_doubt);
+        let lost_at = self.oracle.lost_at;
+        let unguarded =
+            lost_at.is_some_and(|lost| now > lost + doubt || now < lost + UNNOTICED_MAX);
+        self.oracle.told(id, body, entry.as_ref(), unguarded);
     }
 
     /// Whether the job's entry is the first of its life and comes from nothing but redelivered

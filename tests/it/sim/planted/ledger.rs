@@ -14,6 +14,9 @@ use hongbaod::ports::ledger::{
 
 use super::Bug;
 
+/// How late a refusal is settled.
+const LATE: Duration = Duration::from_secs(90);
+
 pub(crate) struct BadLedger {
     bug: Bug,
     inner: Arc<dyn Ledger>,
@@ -105,6 +108,10 @@ impl Ledger for BadLedger {
         new: &Entry,
     ) -> Result<Written, LedgerError> {
         let new = self.kept(new);
+        if self.bug == Bug::LateRefusalSettles && self.overwrites(&new) {
+            // Late enough for somebody else to hold the job.
+            self.clock.sleep(LATE).await;
+        }
         let written = self.inner.replace(key, old, &new).await?;
         match written {
             Written::Found(found) if self.overwrites(&new) => {
