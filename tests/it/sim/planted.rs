@@ -57,7 +57,7 @@ bugs! {
     OtherBytes breaks "P1: sent again with other": "resends with a changed body",
     LeaseNotChecked breaks "P1": "does not check the lease before the first byte",
     EndedLeaseRenewed breaks "P1": "renews a lease that is over, whoever holds the job by then",
-    LateRefusalSettles breaks "P3": "settles a late refusal over another holder",
+    LateRefusalSettles breaks "P4": "settles a late refusal over another holder",
     MaybeSentForgotten breaks "P1": "does not keep `maybe_sent`",
     DoubtIgnored breaks "P1": "ignores that a delivery without entry is marked redelivered",
     RefusalBelieved breaks "P3": "believes a refusal after an unknown answer at once",

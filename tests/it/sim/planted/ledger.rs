@@ -13,8 +13,9 @@ use hongbaod::ports::ledger::{
 };
 
 use super::Bug;
+use crate::sim::orders::START;
 
-/// How late a refusal is settled.
+/// How late a refusal is settled, and until when that happens.
 const LATE: Duration = Duration::from_secs(90);
 
 pub(crate) struct BadLedger {
@@ -108,7 +109,8 @@ impl Ledger for BadLedger {
         new: &Entry,
     ) -> Result<Written, LedgerError> {
         let new = self.kept(new);
-        if self.bug == Bug::LateRefusalSettles && self.overwrites(&new) {
+        let is_early = self.clock.now() < START.plus(LATE);
+        if self.bug == Bug::LateRefusalSettles && self.overwrites(&new) && is_early {
             // Late enough for somebody else to hold the job.
             self.clock.sleep(LATE).await;
         }
