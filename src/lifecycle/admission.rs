@@ -193,7 +193,7 @@ fn hold_back(mut pending: Pending, ticket: Ticket, context: &Context<'_>) -> Tra
 }
 
 /// How long a delivery waits that is parked behind a lease: leases are short.
-const PARK_DELAY: Duration = Duration::from_secs(1);
+pub const PARK_DELAY: Duration = Duration::from_secs(1);
 
 /// The longest that a delivery waits that is parked behind another job with its number.
 const PARK_DELAY_MAX: Duration = Duration::from_secs(64);

@@ -1,12 +1,10 @@
 //! How work on a delivery ends in the ledger: settled, freed, deferred, or parked beside it.
 
-use std::time::Duration;
-
 use tracing::debug;
 
 use crate::domain::entry::{Entry, Ticket};
 use crate::domain::outcome::{Announcement, Outcome};
-use crate::lifecycle::admission::park_delay;
+use crate::lifecycle::admission::{PARK_DELAY, park_delay};
 use crate::lifecycle::{Deferral, Unresolved, Vacate};
 use crate::ports::ledger::{Removed, Versioned};
 
@@ -142,7 +140,7 @@ impl Worker {
         found: Option<&Versioned>,
     ) -> Result<Turn, Halt> {
         let mut copy = copy_of(case.delivery);
-        let delay = found.map_or(Duration::ZERO, |found| {
+        let delay = found.map_or(PARK_DELAY, |found| {
             park_delay(&found.entry, case.fingerprint, copy.attempts)
         });
         copy.attempts = copy.attempts.saturating_add(1);

@@ -30,7 +30,7 @@ pub(crate) const WINDOW: Duration = Duration::from_secs(30);
 const LEASE: Duration = Duration::from_secs(20);
 const OWN: LeaseToken = LeaseToken(1);
 const DIGEST: RequestDigest = RequestDigest([7; 16]);
-const JOB: Fingerprint = Fingerprint([1; 16]);
+pub(crate) const JOB: Fingerprint = Fingerprint([1; 16]);
 const OTHER: Fingerprint = Fingerprint([2; 16]);
 
 /// What the ledger holds.
@@ -399,7 +399,7 @@ fn pending(fingerprint: Fingerprint, maybe_sent: bool) -> Pending {
     }
 }
 
-fn entry(state: State) -> Option<Entry> {
+pub(crate) fn entry(state: State) -> Option<Entry> {
     let in_flight = |expires_at, digest| {
         Entry::InFlight(InFlight {
             lease: Lease {

@@ -6,10 +6,11 @@ use std::time::Duration;
 use hongbaod::domain::entry::{Absence, Entry, Ticket};
 use hongbaod::domain::outcome::{Failure, Resolution};
 use hongbaod::domain::verdict::OperationStatus;
+use hongbaod::lifecycle::admission::park_delay;
 use hongbaod::lifecycle::{Call, Lane, Transition};
 
 use crate::lifecycle_table::cases::{
-    Case, Held, NOW, State, WINDOW, Word, answered, delivered, job, learnt, overdue,
+    Case, Held, JOB, NOW, State, WINDOW, Word, answered, delivered, entry, job, learnt, overdue,
 };
 
 const SENT: Held = Held {
@@ -85,6 +86,16 @@ fn rule_05_in_doubt_a_conflict_is_declared_only_against_a_settled_entry() {
         assert_eq!(case.on(State::OtherJobSettled), "conflict", "{case:?}");
     }
     assert_eq!(delivered().on(State::OtherJob), "conflict");
+}
+
+#[test]
+fn rule_05_what_waits_for_another_job_waits_longer_each_time() {
+    let waits = |state| {
+        let entry = entry(state).unwrap();
+        [0, 1, 2, 5, 6, 7, u32::MAX].map(|parked| park_delay(&entry, JOB, parked).as_secs())
+    };
+    assert_eq!(waits(State::OtherJob), [1, 2, 4, 32, 64, 64, 64]);
+    assert_eq!(waits(State::Held), [1; 7]);
 }
 
 #[test]
