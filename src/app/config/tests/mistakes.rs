@@ -73,23 +73,6 @@ fn a_mistake_is_told_with_its_line_its_key_and_what_is_right() {
 }
 
 #[test]
-fn a_value_that_is_too_long_to_repeat_is_told_by_its_length() {
-    let digits = "1".repeat(300);
-    for (line, length) in [
-        (format!("lease = \"{digits}\""), 300),
-        (format!("lease = {digits}.5"), 302),
-    ] {
-        let told = with_app(&format!("[ledger]\n{line}"), &[]).unwrap_err();
-        let fault =
-            format!("the value ({length} characters) has no unit; write for example \"20s\"");
-        assert_eq!(
-            told.to_string(),
-            format!("config.toml:2: ledger.lease: {fault}")
-        );
-    }
-}
-
-#[test]
 fn a_mistake_in_an_app_is_told() {
     let app = |line: &str| format!("{APP}{line}\n");
     let certificates = "certificate mode is not supported by this version; take the key out";
