@@ -60,7 +60,7 @@ struct Sum {
     events: u64,
     released: u64,
     forgotten: u64,
-    late_conflicts: u64,
+    unguarded: u64,
     exposed: u64,
     virtual_time: Duration,
     faults: BTreeMap<&'static str, u64>,
@@ -77,7 +77,7 @@ impl Sum {
         self.events += report.events;
         self.released += report.released;
         self.forgotten += report.forgotten;
-        self.late_conflicts += report.late_conflicts;
+        self.unguarded += report.unguarded;
         self.exposed += report.exposed;
         self.virtual_time += report.length;
         for (word, count) in report.faults {
@@ -107,8 +107,8 @@ impl Sum {
                 "sent unasked between a loss of memory and its notice, or past the doubt",
             ),
             (
-                self.late_conflicts,
-                "told paid and forgotten, a copy told conflict while nobody doubts",
+                self.unguarded,
+                "told paid and forgotten, then a copy told otherwise while nobody doubts",
             ),
             (self.released, "purged while nothing else knew of them"),
         ] {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::entry::Entry;
+use crate::domain::entry::{Entry, ReturnAddress};
 use crate::domain::job::{JobKey, Kind, QueryJob};
 use crate::domain::outcome::{Announcement, QueryAnswer};
 use crate::domain::time::Monotonic;
@@ -128,6 +128,29 @@ impl Worker {
         Ok(())
     }
 
+    /// Whoever settled the job by this very query may have ended before it told so, and then nothing
+    /// but the query comes again. Otherwise nothing was learnt that anybody waits for.
+    async fn tell_again(
+        &self,
+        delivery: &Delivery,
+        key: JobKey,
+        entry: Option<&Entry>,
+    ) -> Result<(), Halt> {
+        let Some(Entry::Settled(outcome)) = entry else {
+            return Ok(());
+        };
+        if !delivery.redelivered {
+            return Ok(());
+        }
+        let mut nobodys = delivery.clone();
+        nobodys.return_address = ReturnAddress::default();
+        let said = Announcement::Settled {
+            key,
+            outcome: outcome.clone(),
+        };
+        self.announce(&nobodys, &said).await
+    }
+
     /// Rule 16: what a query job found about a job that is still unsettled settles it.
     async fn learn(
         &self,
@@ -151,9 +174,8 @@ impl Worker {
                     .tell_contradiction(delivery, &key, *outcome, evidence)
                     .await;
             }
-            // Anything else than a settlement: nothing was learnt that anybody waits for.
             let Transition::Settle(outcome) = transition else {
-                return Ok(());
+                return self.tell_again(delivery, key, entry).await;
             };
             let owner = entry
                 .and_then(Entry::pending)

@@ -35,6 +35,7 @@ pub(crate) struct Asked {
 /// One call that may move money.
 struct Sent {
     number: u64,
+    tag: String,
     begun: Duration,
     content: String,
     fingerprint: Fingerprint,
@@ -70,6 +71,20 @@ impl Calls {
     }
 }
 
+/// How long it takes at most until everybody has noticed a loss.
+const NOTICE_MAX: Duration = Duration::from_secs(2);
+
+/// Whether the ledger's lack of an entry is doubted as it should be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guard {
+    /// Nothing was forgotten, or it is doubted.
+    Up,
+    /// It was forgotten so lately that not everybody may have noticed when deciding.
+    NotYetUp,
+    /// It was forgotten, and the doubt is over.
+    DownAgain,
+}
+
 /// Who sends, and what it can know of lost memory.
 pub(crate) struct Sender {
     /// The latest loss that this process has noticed and still doubts for.
@@ -91,7 +106,7 @@ pub(crate) struct Oracle {
     pub(crate) lost_at: Option<Duration>,
     pub(crate) violation: Option<String>,
     pub(crate) forgotten: u64,
-    pub(crate) late_conflicts: u64,
+    pub(crate) unguarded: u64,
     pub(crate) exposed: u64,
 }
 
@@ -175,7 +190,7 @@ impl Oracle {
             // cannot know of.
             let forgotten = lost_at.is_some_and(|lost| {
                 let unnoticed = sender.doubts_since.is_none_or(|noticed| noticed < lost);
-                lost >= sent.begun && unnoticed && !sender.is_marked
+                lost >= sent.begun && unnoticed && !(sender.is_marked && now < lost + NOTICE_MAX)
             });
             if forgotten {
                 exposed |= sender
@@ -193,6 +208,7 @@ impl Oracle {
         }
         calls.sent.push(Sent {
             number,
+            tag: tag_of(job),
             begun: now,
             content: content.to_owned(),
             fingerprint,
@@ -229,6 +245,14 @@ impl Oracle {
     pub(crate) fn found_nothing(&mut self, key: &JobKey, asked_at: Duration, now: Duration) {
         let calls = self.calls.entry(key.clone()).or_default();
         calls.absences.push((asked_at, now));
+    }
+
+    /// Alipay has other content under the number: nothing of this job was ever carried out.
+    fn came_to_nothing(&mut self, tag: &str) {
+        let sent = self.calls.values_mut().flat_map(|calls| &mut calls.sent);
+        for sent in sent.filter(|sent| sent.tag == tag) {
+            sent.came_to_nothing = true;
+        }
     }
 
     // Memory
@@ -269,10 +293,9 @@ impl Oracle {
 
     /// P3, P4 and the order of rule 7: an event is published.
     ///
-    /// `unguarded` says that the ledger has forgotten, and that nobody doubts it yet, or any more. A
-    /// conflict is then declared against whatever came under the number since: a known limit,
-    /// which is counted.
-    pub(crate) fn told(&mut self, id: &str, body: &Value, entry: Option<&Entry>, unguarded: bool) {
+    /// What is decided between a loss and its notice, and a conflict that is declared once nobody
+    /// doubts any more, are known limits: they are counted.
+    pub(crate) fn told(&mut self, id: &str, body: &Value, entry: Option<&Entry>, guard: Guard) {
         let data = &body["data"];
         let tag = data["labels"]["job"].as_str().unwrap_or("bad").to_owned();
         let result = data["result"].as_str().unwrap_or_default().to_owned();
@@ -284,20 +307,35 @@ impl Oracle {
             self.of(&tag).told = Some(result);
             return;
         }
+        let is_conflict = id.contains("/conflict/");
+        if is_conflict {
+            self.came_to_nothing(&tag);
+        }
+        let paid = self.of(&tag).told.as_deref() == Some("succeeded");
+        let excused = match guard {
+            Guard::Up => false,
+            Guard::NotYetUp => is_conflict || data["reason"] == "expired",
+            Guard::DownAgain => is_conflict,
+        };
+        if paid && excused {
+            self.unguarded += 1;
+            return;
+        }
         self.same_as_before(id, &tag, data);
         let own = !id.contains("/conflict/") && !id.contains("/invalid/");
         if own && self.lost_at.is_none() && !matches!(entry, Some(Entry::Settled(_))) {
             self.violate(format!("rule 7: {id} is told before the ledger has it"));
         }
-        let paid = self.of(&tag).told.as_deref() == Some("succeeded");
-        if paid && unguarded && id.contains("/conflict/") {
-            self.late_conflicts += 1;
-            return;
-        }
+        let lost = self.lost_at.is_some();
         let asked = self.of(&tag);
         let before = asked.told.replace(result.clone());
         let (moved, forgotten) = (asked.moved, asked.excused);
-        if before.is_some_and(|before| before != result) && !forgotten {
+        // Two kinds of "no" are the exception of P4, once the ledger has forgotten.
+        let is_other = |before: String| {
+            let both_no = before != "succeeded" && result != "succeeded";
+            before != result && !(both_no && lost)
+        };
+        if before.is_some_and(is_other) && !forgotten {
             self.violate(format!("P4: {tag} is told {result} after another outcome"));
         }
         match (result.as_str(), moved) {

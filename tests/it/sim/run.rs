@@ -37,7 +37,7 @@ pub(crate) struct Report {
     pub(crate) told: BTreeMap<String, u64>,
     pub(crate) released: u64,
     pub(crate) forgotten: u64,
-    pub(crate) late_conflicts: u64,
+    pub(crate) unguarded: u64,
     pub(crate) exposed: u64,
     pub(crate) calls: u64,
     /// How long it took by the virtual clock.
@@ -100,7 +100,7 @@ fn report(town: &Town) -> Report {
             told,
             violation: state.oracle.violation.clone(),
             forgotten: state.oracle.forgotten,
-            late_conflicts: state.oracle.late_conflicts,
+            unguarded: state.oracle.unguarded,
             exposed: state.oracle.exposed,
             faults: std::mem::take(&mut state.faults),
             deliveries: state.hall.deliveries,

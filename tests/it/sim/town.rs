@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use super::bank::Bank;
 use super::dice::Dice;
 use super::hall::{Hall, Message};
-use super::oracle::{Oracle, Proof};
+use super::oracle::{Guard, Oracle, Proof};
 use super::planted::Bug;
 use super::process::Process;
 use super::scenario::{SKEW_MAX, Scenario, Weather};
@@ -247,9 +247,12 @@ impl State {
         self.events += 1;
         let entry = key_of_event(id).and_then(|key| self.store.entry(&key).cloned());
         let lost_at = self.oracle.lost_at;
-        let unguarded =
-            lost_at.is_some_and(|lost| now > lost + doubt || now < lost + UNNOTICED_MAX);
-        self.oracle.told(id, body, entry.as_ref(), unguarded);
+        let guard = match lost_at {
+            Some(lost) if now < lost + UNNOTICED_MAX => Guard::NotYetUp,
+            Some(lost) if now > lost + doubt => Guard::DownAgain,
+            Some(_) | None => Guard::Up,
+        };
+        self.oracle.told(id, body, entry.as_ref(), guard);
     }
 
     /// Whether the job's entry is the first of its life and comes from nothing but redelivered

@@ -388,6 +388,24 @@ async fn rule_16_what_a_query_finds_settles_a_job_that_waits() {
     world.stop().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn rule_16_a_query_that_comes_again_tells_what_it_settled() {
+    let success = || found(OperationStatus::Success);
+    let world = World::start(vec![unknown(), success(), success(), success()]);
+    world.submit(JOB).await;
+    world.until("ack", 1).await;
+    // The first event never gets its confirm, and then its worker is gone.
+    world.broker.events.lose(1);
+    world.submit(QUERY).await;
+    world.until("event disburse.succeeded", 1).await;
+    world.broker.inner.cut();
+    for _ in 0..2 {
+        assert_eq!(world.event().await.0, "disburse.succeeded");
+    }
+    assert_eq!(world.event().await.0, "query.found");
+    world.stop().await;
+}
+
 /// [`JOB`], with the instant after which it is not to be sent.
 fn job_until(not_after: &str) -> String {
     JOB.replace('{', &format!("{{\"not_after\":\"{not_after}\","))
