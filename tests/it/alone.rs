@@ -59,17 +59,18 @@ impl Holdings {
         }
     }
 
-    /// Fails if more is held than `before`, but for what moves by itself: a worker thread of the
-    /// runtime, a file being looked at, memory that the allocator keeps.
+    /// Fails if more is held than `before`, but for what moves by itself: tasks that begin or end with
+    /// a connection, a worker thread of the runtime, a file being looked at, memory that the
+    /// allocator keeps. One task more for each of a thousand reconnects would be sixty times that.
     pub(crate) fn is_no_more_than(&self, before: &Self) {
         let grown = |now: usize, then: usize| now.saturating_sub(then);
-        assert!(grown(self.tasks, before.tasks) <= 2, "{before:?} {self:?}");
+        assert!(grown(self.tasks, before.tasks) <= 16, "{before:?} {self:?}");
         assert!(
             grown(self.threads, before.threads) <= 4,
             "{before:?} {self:?}"
         );
         assert!(grown(self.files, before.files) <= 6, "{before:?} {self:?}");
         let memory_kib = grown(self.memory_kib, before.memory_kib);
-        assert!(memory_kib <= 4 * 1_024, "{before:?} {self:?}");
+        assert!(memory_kib <= 16 * 1_024, "{before:?} {self:?}");
     }
 }

@@ -13,13 +13,22 @@ pub(crate) async fn pause(length: Duration) {
 }
 
 /// Waits until `holds` says yes.
-pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, holds: impl FnMut() -> F) {
+    eventually_within(PATIENCE, what, holds).await;
+}
+
+/// Waits for so long until `holds` says yes.
+pub(crate) async fn eventually_within<F: Future<Output = bool>>(
+    patience: Duration,
+    what: &str,
+    mut holds: impl FnMut() -> F,
+) {
     let wait = async {
         while !holds().await {
             pause(Duration::from_millis(20)).await;
         }
     };
-    timeout(PATIENCE, wait)
+    timeout(patience, wait)
         .await
-        .unwrap_or_else(|_| panic!("{what} within {PATIENCE:?}"));
+        .unwrap_or_else(|_| panic!("{what} within {patience:?}"));
 }

@@ -21,7 +21,7 @@ use super::producer::Producer;
 use super::told::Told;
 use crate::daemon::broker::{self, DeadLetter};
 use crate::daemon::world::{Daemon, World};
-use crate::patience::{eventually, pause};
+use crate::patience::{eventually_within, pause};
 
 /// Longer than two rescues of one job take: one minute, and two more.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -64,7 +64,9 @@ impl Settling<'_> {
         let queues = self.world.job_queues().await;
         let ledger = inspector(self.world).await;
         loop {
-            eventually("every job is confirmed", async || self.producer.is_done()).await;
+            // A purge late in a long storm gives the producer thousands to publish again.
+            let is_done = async || self.producer.is_done();
+            eventually_within(PATIENCE, "every job is confirmed", is_done).await;
             self.quiet(&queues, began + PATIENCE, &clock).await;
             let letters = broker::dead_letters(&self.world.amqp, &self.world.prefix).await;
             settled.dead_letters.extend(letters);
