@@ -188,7 +188,9 @@ fn one_seed() {
 fn every_planted_bug_is_caught() {
     let mut missed = Vec::new();
     for &bug in Bug::ALL {
-        let caught = (0..SEEDS_OF_A_BUG).find_map(|seed| {
+        // `tests/simulate` asks for the first seed of all; here one that caught it will do.
+        let known = number("HONGBAOD_SIM_SEED").is_none().then(|| bug.seed());
+        let caught = known.into_iter().chain(0..SEEDS_OF_A_BUG).find_map(|seed| {
             let violation = run(seed, Some(bug), false).violation?;
             violation
                 .starts_with(bug.breaks())

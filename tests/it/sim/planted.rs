@@ -20,7 +20,7 @@ use self::ledger::BadLedger;
 use self::time::SlowClock;
 
 macro_rules! bugs {
-    ($($name:ident breaks $promise:literal: $words:literal),+ $(,)?) => {
+    ($($name:ident breaks $promise:literal in $seed:literal: $words:literal),+ $(,)?) => {
         /// A bug.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Bug {
@@ -37,6 +37,13 @@ macro_rules! bugs {
                 }
             }
 
+            /// A seed that caught it last: where to look first.
+            pub(crate) const fn seed(self) -> u64 {
+                match self {
+                    $(Self::$name => $seed),+
+                }
+            }
+
             /// What the oracle's word about it begins with.
             pub(crate) const fn breaks(self) -> &'static str {
                 match self {
@@ -48,26 +55,26 @@ macro_rules! bugs {
 }
 
 bugs! {
-    AckBeforeLedger breaks "P2": "acknowledges before the ledger is written",
-    EventBeforeLedger breaks "rule 7": "publishes the outcome before the ledger has it",
-    CopyAfterLedger breaks "P2": "writes that a job is deferred before its copy is published",
-    TimeoutIsFailed breaks "P3": "takes a time-out for a refusal",
-    UnknownIsNotSent breaks "P1": "takes an unknown answer for one that was not sent",
-    FlushUnnoticed breaks "P1": "resends without a query after a flush",
-    OtherBytes breaks "P1: sent again with other": "resends with a changed body",
-    LeaseNotChecked breaks "P1": "does not check the lease before the first byte",
-    EndedLeaseRenewed breaks "P1": "renews a lease that is over, whoever holds the job by then",
-    LateRefusalSettles breaks "P4": "settles a late refusal over another holder",
-    MaybeSentForgotten breaks "P1": "does not keep `maybe_sent`",
-    DoubtIgnored breaks "P1": "ignores that a delivery without entry is marked redelivered",
-    RefusalBelieved breaks "P3": "believes a refusal after an unknown answer at once",
-    TicketsIgnored breaks "P6": "works old copies as if they were the newest",
-    SetNotCompared breaks "P1": "sets where it should compare and set",
-    ConfirmIgnored breaks "P2": "takes a message for published without its confirm",
-    ExpiresWhatWasSent breaks "P3": "lets a job expire that may have been sent",
-    QuerySwallowed breaks "P2": "takes a query for a duplicate of the payment",
-    AbsenceAtOnce breaks "P1": "takes one \"not found\" for an absence",
-    RescueForgotten breaks "liveness": "never rescues",
+    AckBeforeLedger breaks "P2" in 0: "acknowledges before the ledger is written",
+    EventBeforeLedger breaks "rule 7" in 0: "publishes the outcome before the ledger has it",
+    CopyAfterLedger breaks "P2" in 5: "writes that a job is deferred before its copy is published",
+    TimeoutIsFailed breaks "P3" in 7: "takes a time-out for a refusal",
+    UnknownIsNotSent breaks "P1" in 3: "takes an unknown answer for one that was not sent",
+    FlushUnnoticed breaks "P1" in 17: "resends without a query after a flush",
+    OtherBytes breaks "P1: sent again with other" in 3: "resends with a changed body",
+    LeaseNotChecked breaks "P1" in 514: "does not check the lease before the first byte",
+    EndedLeaseRenewed breaks "P1" in 514: "renews a lease that is over, whoever holds the job by then",
+    LateRefusalSettles breaks "P4" in 75: "settles a late refusal over another holder",
+    MaybeSentForgotten breaks "P1" in 3: "does not keep `maybe_sent`",
+    DoubtIgnored breaks "P1" in 405: "ignores that a delivery without entry is marked redelivered",
+    RefusalBelieved breaks "P3" in 60: "believes a refusal after an unknown answer at once",
+    TicketsIgnored breaks "P6" in 5: "works old copies as if they were the newest",
+    SetNotCompared breaks "P1" in 0: "sets where it should compare and set",
+    ConfirmIgnored breaks "P2" in 13: "takes a message for published without its confirm",
+    ExpiresWhatWasSent breaks "P3" in 415: "lets a job expire that may have been sent",
+    QuerySwallowed breaks "P2" in 0: "takes a query for a duplicate of the payment",
+    AbsenceAtOnce breaks "P1" in 3: "takes one \"not found\" for an absence",
+    RescueForgotten breaks "liveness" in 29: "never rescues",
 }
 
 /// The ports and numbers of a worker that has the bug.
