@@ -18,9 +18,7 @@ pub(super) fn admit(
 ) -> Transition {
     match state {
         None => admit_new(delivered, context),
-        Some(entry) if entry.fingerprint() != delivered.fingerprint => {
-            admit_other_job(entry, delivered, context)
-        }
+        Some(entry) if entry.fingerprint() != delivered.fingerprint => admit_other_job(entry),
         Some(Entry::Settled(outcome)) => Transition::Announce(Box::new(outcome.clone())),
         Some(Entry::InFlight(in_flight)) => admit_held(in_flight, delivered, context),
         Some(Entry::Deferred(deferred)) => admit_deferred(deferred, delivered, context),
@@ -150,12 +148,12 @@ fn admit_deferred(
     }
 }
 
-/// P5, and rule 5: in doubt only a settled entry proves that the number belongs to another job.
-fn admit_other_job(entry: &Entry, delivered: &Delivered<'_>, context: &Context<'_>) -> Transition {
+/// P5, and rule 5: only a settled entry proves that the number belongs to another job. An unsettled
+/// one may have been made after the ledger forgot this very job, and the doubt may be over.
+fn admit_other_job(entry: &Entry) -> Transition {
     match entry {
         Entry::Settled(_) => Transition::Conflict(Vacate::KeepEntry),
-        Entry::InFlight(_) | Entry::Deferred(_) if in_doubt(delivered, context) => Transition::Park,
-        Entry::InFlight(_) | Entry::Deferred(_) => Transition::Conflict(Vacate::KeepEntry),
+        Entry::InFlight(_) | Entry::Deferred(_) => Transition::Park,
     }
 }
 

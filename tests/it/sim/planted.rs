@@ -66,7 +66,7 @@ bugs! {
     EndedLeaseRenewed breaks "P1" in 514: "renews a lease that is over, whoever holds the job by then",
     LateRefusalSettles breaks "P4" in 75: "settles a late refusal over another holder",
     MaybeSentForgotten breaks "P1" in 3: "does not keep `maybe_sent`",
-    DoubtIgnored breaks "P1" in 405: "ignores that a delivery without entry is marked redelivered",
+    DoubtIgnored breaks "P1" in 17: "takes a lack of an entry for proof, whatever the signs",
     RefusalBelieved breaks "P3" in 60: "believes a refusal after an unknown answer at once",
     TicketsIgnored breaks "P6" in 5: "works old copies as if they were the newest",
     SetNotCompared breaks "P1" in 0: "sets where it should compare and set",
@@ -87,6 +87,10 @@ pub(crate) fn mutate(
         return (ports, options);
     };
     match bug {
+        Bug::DoubtIgnored => {
+            ports.broker = Arc::new(BadBroker::new(bug, ports.broker));
+            ports.ledger = Arc::new(BadLedger::new(bug, ports.ledger, ports.clock.clone()));
+        }
         Bug::LeaseNotChecked => ports.clock = slow(&ports, 1_000),
         Bug::AbsenceAtOnce => {
             options.policy.absence_confirmations = 1;
@@ -100,7 +104,7 @@ pub(crate) fn mutate(
         Bug::TimeoutIsFailed | Bug::UnknownIsNotSent | Bug::OtherBytes | Bug::RefusalBelieved => {
             ports.gateway = Arc::new(BadGateway::new(bug, ports.gateway));
         }
-        Bug::AckBeforeLedger | Bug::DoubtIgnored | Bug::ConfirmIgnored | Bug::QuerySwallowed => {
+        Bug::AckBeforeLedger | Bug::ConfirmIgnored | Bug::QuerySwallowed => {
             ports.broker = Arc::new(BadBroker::new(bug, ports.broker))
         }
         Bug::FlushUnnoticed

@@ -77,7 +77,7 @@ impl BadLedger {
 
     fn blind(&self, health: LedgerHealth) -> LedgerHealth {
         match self.bug {
-            Bug::FlushUnnoticed => LedgerHealth {
+            Bug::FlushUnnoticed | Bug::DoubtIgnored => LedgerHealth {
                 memory_lost_at: None,
                 memory_losses: 0,
                 ..health
