@@ -208,7 +208,8 @@ pub enum Transition {
     Announce(Box<Outcome>),
     /// Publish a copy with the entry's ticket, write the entry, acknowledge.
     Defer(Box<Deferral>),
-    /// Publish a copy on a short rung with the delivery's ticket (0 at least), acknowledge; the
+    /// Publish a copy that waits for [`admission::park_delay`] and has the delivery's ticket (0 at
+    /// least), acknowledge; the
     /// ledger is left alone.
     Park,
     /// Acknowledge: a newer confirmed copy exists.

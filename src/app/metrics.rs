@@ -134,7 +134,7 @@ impl Metrics {
         self.kind(kind).count_deferral(reason);
     }
 
-    /// A delivery was put on a short rung because somebody else holds the lease.
+    /// A delivery was parked because somebody else holds the lease, or another job the number.
     pub fn parked(&self, kind: Kind) {
         self.kind(kind).parked.inc();
     }
