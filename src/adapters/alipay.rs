@@ -9,6 +9,7 @@ pub mod codes;
 pub mod keys;
 pub mod message;
 pub mod method;
+pub mod notification;
 pub mod options;
 pub mod request;
 pub mod sign;
@@ -25,14 +26,17 @@ use crate::adapters::alipay::answer::{CodeLabels, Judge, NO_CODES};
 use crate::adapters::alipay::biz_content::ExpirySpelling;
 use crate::adapters::alipay::codes::Codes;
 use crate::adapters::alipay::method::Method;
+use crate::adapters::alipay::notification::Addressee;
 use crate::adapters::alipay::options::App;
 use crate::adapters::alipay::transport::{Failure, Transport};
 use crate::domain::ident::AppName;
 use crate::domain::job::{MoneyJob, QueryTarget};
+use crate::domain::notice::Notice;
 use crate::domain::time::Monotonic;
 use crate::domain::verdict::{Doubt, Finding, NotExecuted, Verdict};
 use crate::ports::clock::Clock;
 use crate::ports::gateway::{BizContent, CallObserver, CallReport, Expected, Gateway, Prepared};
+use crate::ports::notifications::{NotificationError, Notifications};
 
 pub use crate::adapters::alipay::options::{AlipayError, AlipayOptions, AppOptions};
 
@@ -187,6 +191,22 @@ impl Gateway for AlipayGateway {
         };
         self.report(&started, finding.as_str(), labels);
         finding
+    }
+}
+
+impl Notifications for AlipayGateway {
+    fn knows(&self, app: &AppName) -> bool {
+        self.apps.contains_key(app)
+    }
+
+    fn read(&self, app: &AppName, body: &[u8]) -> Result<Notice, NotificationError> {
+        let ours = self.apps.get(app).ok_or(NotificationError::UnknownApp)?;
+        let addressee = Addressee {
+            app,
+            app_id: &ours.app_id,
+            verifiers: std::slice::from_ref(&ours.verifier),
+        };
+        notification::read(body, &addressee)
     }
 }
 

@@ -139,6 +139,7 @@ impl AlipayOptions {
 
 /// One app, ready to call: keys loaded, constant parts made.
 pub(super) struct App {
+    pub(super) app_id: String,
     pub(super) signer: Signer,
     pub(super) verifier: Verifier,
     templates: [Template; Method::ALL.len()],
@@ -168,6 +169,7 @@ impl App {
         let verifier = Verifier::new(options.alipay_public_key, options.sign_type)
             .map_err(refuse("alipay's public key"))?;
         Ok(Self {
+            app_id: options.app_id,
             signer,
             verifier,
             templates,
