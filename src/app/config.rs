@@ -13,6 +13,7 @@
 mod alipay;
 mod document;
 pub mod keys;
+mod notify;
 mod payments;
 mod problem;
 mod process;
@@ -31,6 +32,7 @@ use crate::app::config::reader::{Findings, Reader};
 use crate::app::config::values::Fault;
 
 pub use crate::app::config::alipay::{AlipayAppConfig, AlipayCodes, AlipayConfig, SignType};
+pub use crate::app::config::notify::{Network, NotifyConfig};
 pub use crate::app::config::payments::{LedgerConfig, PacingConfig, RetryConfig};
 pub use crate::app::config::problem::{ConfigProblem, Location, Locations, Problems};
 pub use crate::app::config::process::{
@@ -60,6 +62,8 @@ pub struct Config {
     pub pacing: PacingConfig,
     /// `[admin]`.
     pub admin: AdminConfig,
+    /// `[notify]`.
+    pub notify: NotifyConfig,
     /// `[log]`.
     pub log: LogConfig,
     /// `[shutdown]`.
@@ -248,6 +252,7 @@ impl Config {
             retry: RetryConfig::read(reader),
             pacing: PacingConfig::read(reader),
             admin: AdminConfig::read(reader),
+            notify: NotifyConfig::read(reader),
             log: LogConfig::read(reader),
             shutdown: ShutdownConfig::read(reader),
             locations: Locations::default(),

@@ -10,6 +10,7 @@ use crate::domain::ident::{AlipayNo, AppName, MerchantNo};
 use crate::domain::job::{
     Fingerprint, JobKey, Kind, Labels, MoneyJob, MoneyRequest, OperationRef, OrderRef, QueryJob,
 };
+use crate::domain::notice::Notice;
 use crate::domain::outcome::{Announcement, Failure, Invalid, Outcome, QueryAnswer, Resolution};
 use crate::domain::time::UnixMillis;
 use crate::domain::verdict::{OperationStatus, OperationType};
@@ -38,6 +39,7 @@ pub fn encode(announcement: &Announcement, traceparent: Option<&str>) -> EventMe
             unresolved(job, *attempts, *at, traceparent)
         }
         Announcement::Invalid(invalid) => self::invalid(invalid, traceparent),
+        Announcement::Notified { notice, at } => notified(notice, *at),
         Announcement::Answered {
             job,
             message_id,
@@ -72,7 +74,7 @@ struct Envelope<'a> {
     data: Data<'a>,
 }
 
-/// The event's data: every key is always there.
+/// The event's data: every key is always there, but for `origin`.
 #[derive(Serialize)]
 struct Data<'a> {
     kind: &'static str,
@@ -91,6 +93,9 @@ struct Data<'a> {
     reason: Option<&'static str>,
     detail: Option<String>,
     labels: &'a Labels,
+    /// Absent of jobs, so that what was told of them stays word by word the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<&'static str>,
 }
 
 impl Serialize for Labels {
@@ -125,6 +130,7 @@ impl<'a> Data<'a> {
             reason: None,
             detail: None,
             labels,
+            origin: None,
         }
     }
 
@@ -333,11 +339,7 @@ fn answered(
             data.amount = operation.amount.map(|amount| amount.to_string());
             data.gmt_trans = operation.gmt_trans.as_deref();
             data.code = Some("10000");
-            data.status = Some(match operation.status {
-                OperationStatus::Init => "INIT",
-                OperationStatus::Success => "SUCCESS",
-                OperationStatus::Closed => "CLOSED",
-            });
+            data.status = Some(status_word(operation.status));
             data.detail = operation
                 .operation_type
                 .map(|operation_type| match operation_type {
@@ -355,6 +357,44 @@ fn answered(
         answer.as_str()
     );
     event(&id, &target, head, data)
+}
+
+fn notified(notice: &Notice, at: UnixMillis) -> EventMessage {
+    let (key, operation) = (notice.key(), notice.operation());
+    let result = match operation.status {
+        OperationStatus::Success => "succeeded",
+        OperationStatus::Closed => "failed",
+        // Never told: it is no end.
+        OperationStatus::Init => "unresolved",
+    };
+    let no_labels = Labels::default();
+    let mut data = Data::new(notice.kind(), result, &key.app, &no_labels);
+    data.out_request_no = operation.out_request_no.as_ref().map(MerchantNo::as_str);
+    data.out_order_no = operation.out_order_no.as_ref().map(MerchantNo::as_str);
+    data.auth_no = operation.auth_no.as_ref().map(AlipayNo::as_str);
+    data.operation_id = operation.operation_id.as_ref().map(AlipayNo::as_str);
+    data.amount = operation.amount.map(|amount| amount.to_string());
+    data.gmt_trans = operation.gmt_trans.as_deref();
+    data.status = Some(status_word(operation.status));
+    data.origin = Some("notification");
+    let subject = data
+        .out_request_no
+        .or(data.operation_id)
+        .unwrap_or_default();
+    let head = Head {
+        attempts: 0,
+        at,
+        traceparent: None,
+    };
+    event(&key.to_string(), subject, &head, data)
+}
+
+fn status_word(status: OperationStatus) -> &'static str {
+    match status {
+        OperationStatus::Init => "INIT",
+        OperationStatus::Success => "SUCCESS",
+        OperationStatus::Closed => "CLOSED",
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use crate::domain::draft::FieldError;
 use crate::domain::ident::{AlipayNo, AppName, MerchantNo};
 use crate::domain::job::{Fingerprint, JobKey, Kind, Labels, MoneyJob, QueryJob};
 use crate::domain::money::Fen;
+use crate::domain::notice::Notice;
 use crate::domain::time::UnixMillis;
 use crate::domain::verdict::{Operation, Receipt, Refusal};
 
@@ -94,6 +95,15 @@ impl Resolution {
         }
     }
 
+    /// Alipay's number of the operation that moved the money, where it is known.
+    #[must_use]
+    pub const fn operation_id(&self) -> Option<&AlipayNo> {
+        match self {
+            Self::Succeeded { operation_id, .. } => operation_id.as_ref(),
+            Self::Failed(_) | Self::Rejected(_) => None,
+        }
+    }
+
     /// The resolution of a receipt.
     #[must_use]
     pub fn of_receipt(receipt: &Receipt) -> Self {
@@ -143,6 +153,13 @@ pub enum Announcement {
         /// What speaks against it.
         evidence: &'static str,
         /// When it was found.
+        at: UnixMillis,
+    },
+    /// What Alipay said of an operation that no job asked for; id `<app>/notification/…`.
+    Notified {
+        /// What it said.
+        notice: Box<Notice>,
+        /// When it was told.
         at: UnixMillis,
     },
     /// The answer to a query job; terminal for it.

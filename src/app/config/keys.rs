@@ -23,8 +23,6 @@ const CERTIFICATES: &str = "certificate mode is not supported by this version";
 const CERTIFICATES_KEY: Support = Support::Refused(CERTIFICATES);
 const ENCRYPTION_KEY: Support =
     Support::Refused("content encryption (AES) is not supported by this version");
-const NOTIFY_KEY: Support =
-    Support::Refused("receiving notifications is not supported by this version");
 const SENTINEL_KEY: Support = Support::Refused("sentinel mode is not supported by this version");
 
 /// Every key, in the order of the example file.
@@ -91,7 +89,9 @@ pub const KEYS: &[Key] = &[
     read("pacing.concurrency_min"),
     read("pacing.concurrency_max"),
     read("admin.listen"),
-    refused("notify.listen", NOTIFY_KEY),
+    read("notify.listen"),
+    read("notify.rate_per_source"),
+    read("notify.trusted_proxies"),
     read("log.format"),
     read("log.level"),
     read("shutdown.grace"),
