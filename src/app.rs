@@ -13,6 +13,7 @@ pub mod embedded;
 pub mod job_body;
 pub mod logging;
 pub mod metrics;
+pub mod notify_server;
 pub mod outcome_event;
 pub mod show;
 pub mod shutdown;

@@ -25,6 +25,7 @@ use crate::ports::broker::Broker;
 use crate::ports::clock::{Clock, Random};
 use crate::ports::gateway::{CallObserver, Gateway as _};
 use crate::ports::ledger::Ledger;
+use crate::ports::notifications::Notifications;
 
 /// Why the daemon cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,8 @@ pub struct Assembly {
     pub pacing: Arc<Pacing>,
     /// Its metrics.
     pub metrics: Arc<Metrics>,
+    /// What tells true notifications from others.
+    pub notifications: Arc<dyn Notifications>,
     /// The embedded broker, where there is one: `demo` feeds it.
     pub embedded: Option<Arc<MemoryBroker>>,
 }
@@ -122,6 +125,7 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
     let ledger = ledger(config, &clock, &random).await?;
     let (broker, embedded) = broker(config, &clock, &random).await?;
     let default_app = alipay_setup::default_app(config).filter(|app| gateway.apps().contains(app));
+    let notifications: Arc<dyn Notifications> = Arc::<AlipayGateway>::clone(&gateway);
     let ports = Ports {
         ledger,
         gateway,
@@ -141,6 +145,7 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
         ports,
         pacing,
         metrics,
+        notifications,
         embedded,
     })
 }

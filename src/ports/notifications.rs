@@ -17,7 +17,7 @@ pub trait Notifications: Send + Sync {
 }
 
 /// Why a notification is refused. Holds nothing of its content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum NotificationError {
     /// No app of this name is configured.
     #[error("no such app is configured")]

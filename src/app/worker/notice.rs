@@ -30,7 +30,7 @@ const NOTICE_TIME_MAX: Duration = Duration::from_secs(8);
 const LOOKS_MAX: u32 = 8;
 
 /// What became of a notice that is dealt with for good: Alipay may forget it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Noted {
     /// It settled a job, whose event was confirmed.
     Settled,
