@@ -45,6 +45,7 @@ pub(crate) struct World {
     pub(crate) gateway: Arc<ScriptedGateway>,
     pub(crate) events: Arc<Mailbox<EventMessage>>,
     pub(crate) clock: Arc<VirtualClock>,
+    pub(crate) worker: Arc<Worker>,
     shutdown: CancellationToken,
     running: JoinHandle<()>,
 }
@@ -130,7 +131,8 @@ impl World {
         let worker = Worker::new(ports, options, pacing, Arc::new(Metrics::new(&[app()])));
         let shutdown = CancellationToken::new();
         let stop = shutdown.clone();
-        let running = tokio::spawn(async move { worker.run(stop, Duration::from_secs(25)).await });
+        let running = Arc::clone(&worker);
+        let running = tokio::spawn(async move { running.run(stop, Duration::from_secs(25)).await });
         Self {
             journal,
             ledger,
@@ -138,6 +140,7 @@ impl World {
             gateway,
             events,
             clock,
+            worker,
             shutdown,
             running,
         }
