@@ -31,7 +31,9 @@ async fn a_notice_settles_a_waiting_job_of_the_real_daemon_and_forgeries_leave_n
         },
     )
     .await;
-    world.set_faults(r#"{"unknown_with_effect": 1.0}"#).await;
+    world
+        .set_faults(r#"{"unknown_with_effect_permille": 1000}"#)
+        .await;
     let mut daemon = world.daemon().await;
     let subscriber = world.subscribe().await;
     let job = body("N1", "8.88", Fate::Succeeded);
