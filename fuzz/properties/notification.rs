@@ -13,6 +13,25 @@ use hongbaod::ports::notifications::NotificationError;
 
 const APP_ID: &str = "2021000000000000";
 
+/// What a notice is read by.
+const FIELDS: [&str; 15] = [
+    "app_id",
+    "auth_no",
+    "out_order_no",
+    "operation_id",
+    "out_request_no",
+    "operation_type",
+    "amount",
+    "status",
+    "gmt_trans",
+    "order_title",
+    "remark",
+    "payer_user_id",
+    "payee_user_id",
+    "payee_logon_id",
+    "charset",
+];
+
 static ALIPAY: LazyLock<(Signer, Verifier)> = LazyLock::new(|| {
     let key = PrivateKey::generate().unwrap();
     let verifier = Verifier::new(key.public_key(), SignType::Rsa2).unwrap();
@@ -122,62 +141,21 @@ fn string_to_sign(params: &[Param]) -> Vec<u8> {
 /// they must be refused.
 fn expected(params: &[Param]) -> Option<String> {
     let plain = |b: &u8| b.is_ascii_alphanumeric() || b"_-.".contains(b);
-    if params.len() > 100
-        || params
-            .iter()
-            .any(|(name, _)| name.is_empty() || !name.iter().all(plain))
-    {
+    let is_plain = |name: &[u8]| !name.is_empty() && name.iter().all(plain);
+    if params.len() > 100 || !params.iter().all(|(name, _)| is_plain(name)) {
         return None;
     }
-    let fields = [
-        "app_id",
-        "auth_no",
-        "out_order_no",
-        "operation_id",
-        "out_request_no",
-        "operation_type",
-        "amount",
-        "status",
-        "gmt_trans",
-        "order_title",
-        "remark",
-        "payer_user_id",
-        "payee_user_id",
-        "payee_logon_id",
-        "charset",
-    ];
     for (_, value) in params {
         let text = String::from_utf8_lossy(value);
         // Half a character before it does not hide an ASCII name.
         let mut pieces = text.split('&').skip(1);
-        if pieces.any(|piece| fields.contains(&piece.split('=').next().unwrap_or(piece))) {
+        if pieces.any(|piece| FIELDS.contains(&piece.split('=').next().unwrap_or(piece))) {
             return None;
         }
     }
-    let value = |name: &str| {
-        let found = params.iter().find(|(other, _)| other == name.as_bytes());
-        found
-            .map(|(_, value)| value.as_slice())
-            .filter(|value| !value.is_empty())
-    };
-    let is_utf8 = params
-        .iter()
-        .all(|(_, value)| std::str::from_utf8(value).is_ok());
-    let is_gbk = || {
-        params
-            .iter()
-            .all(|(_, value)| !GBK.decode_without_bom_handling(value).1)
-    };
-    // Whether it is read as UTF-8; `None` if it cannot be read.
-    let utf8 = match value("charset").map(<[u8]>::to_ascii_lowercase).as_deref() {
-        Some(b"utf-8" | b"utf8") => is_utf8.then_some(true),
-        Some(b"gbk" | b"gb2312" | b"gb18030") => is_gbk().then_some(false),
-        Some(_) => None,
-        None if is_utf8 => Some(true),
-        None => is_gbk().then_some(false),
-    }?;
+    let utf8 = is_read_as_utf8(params)?;
     let text = |name: &str| {
-        let value = value(name)?;
+        let value = value(params, name)?;
         let text = if utf8 {
             String::from_utf8_lossy(value)
         } else {
@@ -207,6 +185,27 @@ fn expected(params: &[Param]) -> Option<String> {
     let asked = text("out_request_no").filter(|asked| number(asked));
     let operation = text("operation_id").or(asked)?;
     Some(format!("main/notification/{order}/{operation}/{status}"))
+}
+
+fn value<'a>(params: &'a [Param], name: &str) -> Option<&'a [u8]> {
+    let mut found = params.iter().filter(|(other, _)| other == name.as_bytes());
+    let value = found.next().map(|(_, value)| value.as_slice());
+    value.filter(|value| !value.is_empty())
+}
+
+/// Whether the params are read as UTF-8 or as GBK; `None` if they cannot be read.
+fn is_read_as_utf8(params: &[Param]) -> Option<bool> {
+    let values = || params.iter().map(|(_, value)| value);
+    let is_utf8 = values().all(|value| std::str::from_utf8(value).is_ok());
+    let is_gbk = || values().all(|value| !GBK.decode_without_bom_handling(value).1);
+    let named = value(params, "charset").map(<[u8]>::to_ascii_lowercase);
+    match named.as_deref() {
+        Some(b"utf-8" | b"utf8") => is_utf8.then_some(true),
+        Some(b"gbk" | b"gb2312" | b"gb18030") => is_gbk().then_some(false),
+        Some(_) => None,
+        None if is_utf8 => Some(true),
+        None => is_gbk().then_some(false),
+    }
 }
 
 /// 0.01 to 100000000.00, with two decimals at most.

@@ -216,18 +216,26 @@ impl Desk {
         }
         tokio::select! {
             biased;
-            body = Bytes::from_request(request, &()) => body.map_err(|rejection| match rejection {
-                BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
+            body = Bytes::from_request(request, &()) => body.map_err(|rejection| {
+                if is_too_long(&rejection) {
                     too_large
+                } else {
+                    unread(StatusCode::BAD_REQUEST, Unread::Incomplete)
                 }
-                // The connection broke; an enum that may grow.
-                _ => unread(StatusCode::BAD_REQUEST, Unread::Incomplete),
             }),
             () = self.sources.clock.sleep(BODY_TIME_MAX) => {
                 Err(unread(StatusCode::REQUEST_TIMEOUT, Unread::Incomplete))
             }
         }
     }
+}
+
+/// Whether reading stopped at the limit, and not because the connection broke.
+fn is_too_long(rejection: &BytesRejection) -> bool {
+    let too_long = |buffering: &FailedToBufferBody| {
+        matches!(buffering, FailedToBufferBody::LengthLimitError(_))
+    };
+    matches!(rejection, BytesRejection::FailedToBufferBody(buffering) if too_long(buffering))
 }
 
 /// The length that the head says the body has.

@@ -49,7 +49,9 @@ impl Notice {
     /// of the operation: such a notice could be taken for another.
     pub fn new(app: AppName, kind: Kind, operation: Operation) -> Result<Self, IncompleteNotice> {
         let missing = |field| IncompleteNotice { field };
-        let order = operation.auth_no.as_ref().ok_or(missing("auth_no"))?;
+        let Some(order) = &operation.auth_no else {
+            return Err(missing("auth_no"));
+        };
         let number = match (&operation.operation_id, &operation.out_request_no) {
             (Some(number), _) => number.as_str(),
             (None, Some(number)) => number.as_str(),

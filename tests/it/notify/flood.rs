@@ -258,6 +258,10 @@ fn order() -> Option<(u64, u64)> {
 }
 
 /// Against the real binary, in a process of its own.
+#[expect(
+    clippy::print_stdout,
+    reason = "`tests/notify-flood` shows the last line"
+)]
 async fn long(order: (u64, u64)) {
     let world = World::start(
         "notify-flood",

@@ -89,117 +89,95 @@ async fn connect(place: &Place) -> TcpStream {
     TcpStream::connect(authority).await.unwrap()
 }
 
-/// Name, body, status, and the word that counts it.
-type Row = (&'static str, Vec<u8>, u16, &'static str);
+/// Name, body, and how it is refused.
+type Row = (&'static str, Vec<u8>, Refusal);
 
-/// What is refused by its body.
-fn bad_bodies(place: &Place) -> Vec<Row> {
-    let refund = |change: &[(&str, &str)]| place.alipay.refund("T9", change);
-    let good = place.alipay.signed(refund(&[]));
-    let twice = |name: &str| {
-        let mut params = refund(&[]);
-        params.push((name.to_owned(), b"0.01".to_vec()));
-        place.alipay.signed(params)
-    };
-    let gbk: Params = {
-        let mut params = refund(&[]);
-        params.push(("remark".to_owned(), GBK.encode("红包").0.into_owned()));
-        params
-    };
+/// Status, and the word that counts it.
+type Refusal = (u16, &'static str);
+
+const NO_FORM: Refusal = (400, "not_a_form");
+const AMBIGUOUS: Refusal = (400, "ambiguous");
+const DUPLICATE: Refusal = (400, "duplicate");
+const CHARSET: Refusal = (400, "charset");
+const UNREADABLE: Refusal = (400, "unreadable");
+const UNSIGNED: Refusal = (403, "unsigned");
+const FORGED: Refusal = (403, "forged");
+const FOREIGN: Refusal = (403, "foreign");
+const TOO_LARGE: Refusal = (413, "too_large");
+
+/// What Alipay never signed, or not so.
+fn forged(place: &Place) -> Vec<Row> {
+    let refund = place.alipay.refund("T9", &[]);
+    let good = place.alipay.signed(refund.clone());
     let cut = good[..good.rfind("sign=").unwrap() + 40].to_owned();
+    let long = format!("{good}{}", "x".repeat(BODY_BYTES_MAX));
     let rows = [
-        ("nothing", String::new(), 400, "not_a_form"),
-        ("not a form", "{\"a\":1}".to_owned(), 400, "ambiguous"),
-        (
-            "half a percent sequence",
-            format!("{good}%2"),
-            400,
-            "not_a_form",
-        ),
-        (
-            "without a signature",
-            encoded(&refund(&[])),
-            403,
-            "unsigned",
-        ),
-        ("cut within the signature", cut, 403, "forged"),
-        (
-            "cut before it",
-            good[..good.len() / 3].to_owned(),
-            403,
-            "unsigned",
-        ),
-        (
-            "another amount",
-            good.replace("1.12", "9.12"),
-            403,
-            "forged",
-        ),
-        (
-            "another key",
-            place.forger.signed(refund(&[])),
-            403,
-            "forged",
-        ),
-        ("one param more", format!("{good}&a=1"), 403, "forged"),
-        ("a signed param twice", twice("amount"), 400, "duplicate"),
-        (
-            "a param twice",
-            format!("{good}&amount=1.12"),
-            400,
-            "duplicate",
-        ),
-        (
-            "another app of ours",
-            place
-                .of_other_app
-                .signed(refund(&[("app_id", "2021000000000002")])),
-            403,
-            "foreign",
-        ),
-        (
-            "somebody else's app",
-            place
-                .alipay
-                .signed(refund(&[("app_id", "2021999999999999")])),
-            403,
-            "foreign",
-        ),
-        ("another charset", place.alipay.signed(gbk), 400, "charset"),
-        (
-            "a strange charset",
-            place.alipay.signed(refund(&[("charset", "latin1")])),
-            400,
-            "charset",
-        ),
-        (
-            "no amount",
-            place.alipay.signed(refund(&[("amount", "null")])),
-            400,
-            "unreadable",
-        ),
-        (
-            "a strange status",
-            place.alipay.signed(refund(&[("status", "DONE")])),
-            400,
-            "unreadable",
-        ),
+        ("nothing", String::new(), NO_FORM),
+        ("half a percent sequence", format!("{good}%2"), NO_FORM),
+        ("not a form", "{\"a\":1}".to_owned(), AMBIGUOUS),
+        ("no signature", encoded(&refund), UNSIGNED),
+        ("cut", good[..good.len() / 3].to_owned(), UNSIGNED),
+        ("cut within the signature", cut, FORGED),
+        ("another amount", good.replace("1.12", "9.12"), FORGED),
+        ("another key", place.forger.signed(refund), FORGED),
+        ("one param more", format!("{good}&a=1"), FORGED),
+        ("a param twice", format!("{good}&amount=1.12"), DUPLICATE),
+        ("over 64 KiB", long, TOO_LARGE),
     ];
     let mut rows: Vec<Row> = rows
         .into_iter()
-        .map(|(name, body, status, word)| (name, body.into_bytes(), status, word))
+        .map(|(name, body, refusal)| (name, body.into_bytes(), refusal))
         .collect();
-    let mut long = good.into_bytes();
-    long.extend(std::iter::repeat_n(b'x', BODY_BYTES_MAX));
-    rows.push(("65 KiB", long, 413, "too_large"));
-    rows.push(("bytes", vec![0xff; 100], 400, "ambiguous"));
+    rows.push(("bytes", vec![0xff; 100], AMBIGUOUS));
+    rows
+}
+
+/// What Alipay's key signed, and nothing can be done with.
+fn useless(place: &Place) -> Vec<Row> {
+    let gbk = GBK.encode("红包").0.into_owned();
+    let more = [
+        ("another charset", ("remark", gbk), CHARSET),
+        ("a param twice", ("amount", b"0.01".to_vec()), DUPLICATE),
+    ];
+    let changes = [
+        (
+            "another app of ours",
+            ("app_id", "2021000000000002"),
+            FOREIGN,
+        ),
+        (
+            "somebody else's app",
+            ("app_id", "2021999999999999"),
+            FOREIGN,
+        ),
+        ("a strange charset", ("charset", "latin1"), CHARSET),
+        ("no amount", ("amount", "null"), UNREADABLE),
+        ("a strange status", ("status", "DONE"), UNREADABLE),
+    ];
+    let mut rows: Vec<Row> = Vec::new();
+    for (name, (param, value), refusal) in more {
+        let mut params: Params = place.alipay.refund("T9", &[]);
+        params.push((param.to_owned(), value));
+        rows.push((name, place.alipay.signed(params).into_bytes(), refusal));
+    }
+    for (name, change, refusal) in changes {
+        let params = place.alipay.refund("T9", &[change]);
+        rows.push((name, place.alipay.signed(params).into_bytes(), refusal));
+    }
+    let other = place.of_other_app.refund("T9", &[]);
+    rows.push((
+        "to another app",
+        place.of_other_app.signed(other).into_bytes(),
+        FOREIGN,
+    ));
     rows
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_a_true_notice_changes_nothing() {
     let place = Place::start("notify-bad", |_| {}).await;
-    for (name, body, status, word) in bad_bodies(&place) {
+    let bad = [forged(&place), useless(&place)].concat();
+    for (name, body, (status, word)) in bad {
         let before = place.counted("main", word);
         assert_eq!(place.post("main", body).await, fail(status), "{name}");
         assert_eq!(place.counted("main", word), before + 1, "{name}: {word}");
