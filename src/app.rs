@@ -13,6 +13,7 @@ pub mod embedded;
 pub mod job_body;
 pub mod logging;
 pub mod metrics;
+pub mod order_signing;
 pub mod outcome_event;
 pub mod show;
 pub mod shutdown;
