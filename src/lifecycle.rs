@@ -30,6 +30,7 @@ pub mod comparison;
 pub mod notice;
 pub mod rescue;
 pub mod retry;
+pub mod signing;
 
 use std::time::Duration;
 

@@ -44,9 +44,8 @@ fn read_body(body: &[u8]) -> Result<Notice, NotificationError> {
     let addressee = Addressee {
         app: &AppName::new("main").unwrap(),
         app_id: APP_ID,
-        verifiers: &[&ALIPAY.1],
     };
-    read(body, &addressee)
+    read(body, addressee, |_| vec![&ALIPAY.1])
 }
 
 /// Checks bytes as a whole body, and as params between zero bytes that Alipay itself sends, over

@@ -11,6 +11,7 @@ pub mod message;
 pub mod method;
 pub mod notification;
 pub mod options;
+pub mod order;
 pub mod request;
 pub mod sign;
 pub mod transport;
@@ -28,10 +29,12 @@ use crate::adapters::alipay::codes::Codes;
 use crate::adapters::alipay::method::Method;
 use crate::adapters::alipay::notification::Addressee;
 use crate::adapters::alipay::options::App;
+use crate::adapters::alipay::request::SignedRequest;
 use crate::adapters::alipay::transport::{Failure, Transport};
-use crate::domain::ident::AppName;
-use crate::domain::job::{MoneyJob, QueryTarget};
+use crate::domain::ident::{AppName, ReturnUrl};
+use crate::domain::job::{Cashier, MoneyJob, MoneyRequest, QueryTarget};
 use crate::domain::notice::Notice;
+use crate::domain::outcome::SignedOrder;
 use crate::domain::time::Monotonic;
 use crate::domain::verdict::{Doubt, Finding, NotExecuted, Verdict};
 use crate::ports::clock::Clock;
@@ -78,6 +81,38 @@ impl AlipayGateway {
             clock,
             observer: options.observer,
         })
+    }
+
+    /// Signs the order that `job` makes, or `None` if it makes none.
+    fn signed_order<'a>(
+        &self,
+        job: &'a MoneyJob,
+        content: &str,
+    ) -> Option<(&'a Cashier, SignedRequest)> {
+        let MoneyRequest::Order { cashier, .. } = &job.request else {
+            return None;
+        };
+        let (method, return_url) = match cashier {
+            Cashier::App => (Method::AppPay, None),
+            Cashier::Page { return_url } => (Method::PagePay, return_url.as_ref()),
+        };
+        let app = self.apps.get(&job.app)?;
+        let request = app
+            .template_of_order(method, return_url.map(ReturnUrl::as_str))
+            .sign(&app.signer, content, self.clock.now())
+            .ok()?;
+        Some((cashier, request))
+    }
+
+    /// Returns a page that submits the order which `job` makes to the cashier by itself, or `None`
+    /// if `job` is no order to be paid on a page, or its app is not configured.
+    #[must_use]
+    pub fn order_form(&self, job: &MoneyJob) -> Option<String> {
+        let (_, content) = biz_content::of_job(job, self.spelling);
+        match self.signed_order(job, &content)? {
+            (Cashier::Page { .. }, request) => order::page_form(&request).ok(),
+            (Cashier::App, _) => None,
+        }
     }
 
     async fn call(&self, app: &App, method: Method, content: &str) -> Result<Bytes, Failure> {
@@ -151,10 +186,18 @@ impl Gateway for AlipayGateway {
         })
     }
 
+    fn sign_order(&self, job: &MoneyJob, prepared: &Prepared) -> Option<SignedOrder> {
+        let (cashier, request) = self.signed_order(job, &prepared.biz_content.0)?;
+        Some(SignedOrder(match cashier {
+            Cashier::App => order::order_string(&request),
+            Cashier::Page { .. } => order::page_url(&request),
+        }))
+    }
+
     async fn send(&self, app: &AppName, prepared: &Prepared) -> Verdict {
-        // Without the app's keys, or for a method that is not ours, nothing can be sent.
-        let (Some(lane), Some(method)) = (self.apps.get(app), Method::parse(prepared.method))
-        else {
+        let method = Method::parse(prepared.method).filter(|method| !method.is_for_a_person());
+        // Without the app's keys, or for a method that is not ours to call, nothing can be sent.
+        let (Some(lane), Some(method)) = (self.apps.get(app), method) else {
             return Verdict::NotExecuted(NotExecuted::NotSent);
         };
         let started = self.started(app, method);
@@ -201,12 +244,8 @@ impl Notifications for AlipayGateway {
 
     fn read(&self, app: &AppName, body: &[u8]) -> Result<Notice, NotificationError> {
         let ours = self.apps.get(app).ok_or(NotificationError::UnknownApp)?;
-        let addressee = Addressee {
-            app,
-            app_id: &ours.app_id,
-            verifiers: std::slice::from_ref(&ours.verifier),
-        };
-        notification::read(body, &addressee)
+        let app_id = ours.app_id();
+        notification::read(body, Addressee { app, app_id }, |_| vec![&ours.verifier])
     }
 }
 

@@ -241,7 +241,7 @@ impl Metrics {
     }
 
     fn kind(&self, kind: Kind) -> &KindMetrics {
-        &self.kinds[families::index(kind)]
+        &self.kinds[kind.index()]
     }
 }
 

@@ -10,8 +10,10 @@ use crate::domain::ident::{AlipayNo, AppName, MerchantNo};
 use crate::domain::job::{
     Fingerprint, JobKey, Kind, Labels, MoneyJob, MoneyRequest, OperationRef, OrderRef, QueryJob,
 };
-use crate::domain::notice::Notice;
-use crate::domain::outcome::{Announcement, Failure, Invalid, Outcome, QueryAnswer, Resolution};
+use crate::domain::notice::Telling;
+use crate::domain::outcome::{
+    Announcement, Failure, Invalid, Outcome, QueryAnswer, Resolution, SignedOrder,
+};
 use crate::domain::time::UnixMillis;
 use crate::domain::verdict::{OperationStatus, OperationType};
 use crate::ports::broker::EventMessage;
@@ -39,7 +41,7 @@ pub fn encode(announcement: &Announcement, traceparent: Option<&str>) -> EventMe
             unresolved(job, *attempts, *at, traceparent)
         }
         Announcement::Invalid(invalid) => self::invalid(invalid, traceparent),
-        Announcement::Notified { notice, at } => notified(notice, *at),
+        Announcement::Notified { told, at } => notified(told, *at),
         Announcement::Answered {
             job,
             message_id,
@@ -74,7 +76,8 @@ struct Envelope<'a> {
     data: Data<'a>,
 }
 
-/// The event's data: every key is always there, but for `origin`.
+/// The event's data: every key is always there, but for what a signed order or a notification
+/// alone has.
 #[derive(Serialize)]
 struct Data<'a> {
     kind: &'static str,
@@ -92,6 +95,10 @@ struct Data<'a> {
     display_message: Option<&'a str>,
     reason: Option<&'static str>,
     detail: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_string: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page_url: Option<&'a str>,
     labels: &'a Labels,
     /// Absent of jobs, so that what was told of them stays word by word the same.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -129,6 +136,8 @@ impl<'a> Data<'a> {
             display_message: None,
             reason: None,
             detail: None,
+            order_string: None,
+            page_url: None,
             labels,
             origin: None,
         }
@@ -141,7 +150,9 @@ impl<'a> Data<'a> {
         data.amount = Some(job.amount().to_string());
         data.auth_no = match &job.request {
             MoneyRequest::Refund { auth_no, .. } => Some(auth_no.as_str()),
-            MoneyRequest::Disburse { .. } | MoneyRequest::Pay { .. } => None,
+            MoneyRequest::Disburse { .. }
+            | MoneyRequest::Pay { .. }
+            | MoneyRequest::Order { .. } => None,
         };
         data
     }
@@ -169,6 +180,12 @@ impl<'a> Data<'a> {
             }
             Resolution::Failed(Failure::Closed) => data.status = Some("CLOSED"),
             Resolution::Rejected(rejection) => data.reason = Some(rejection.as_str()),
+            Resolution::Signed(SignedOrder(order)) => match outcome.kind {
+                Kind::PagePay => data.page_url = Some(order),
+                Kind::AppPay | Kind::Disburse | Kind::Refund | Kind::Query | Kind::Pay => {
+                    data.order_string = Some(order);
+                }
+            },
         }
         data
     }
@@ -359,16 +376,15 @@ fn answered(
     event(&id, &target, head, data)
 }
 
-fn notified(notice: &Notice, at: UnixMillis) -> EventMessage {
-    let (key, operation) = (notice.key(), notice.operation());
+fn notified(told: &Telling, at: UnixMillis) -> EventMessage {
+    let (key, operation) = (told.notice.key(), told.notice.operation());
     let result = match operation.status {
         OperationStatus::Success => "succeeded",
         OperationStatus::Closed => "failed",
         // Never told: it is no end.
         OperationStatus::Init => "unresolved",
     };
-    let no_labels = Labels::default();
-    let mut data = Data::new(notice.kind(), result, &key.app, &no_labels);
+    let mut data = Data::new(told.kind, result, &key.app, &told.labels);
     data.out_request_no = operation.out_request_no.as_ref().map(MerchantNo::as_str);
     data.out_order_no = operation.out_order_no.as_ref().map(MerchantNo::as_str);
     data.auth_no = operation.auth_no.as_ref().map(AlipayNo::as_str);

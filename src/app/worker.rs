@@ -16,6 +16,7 @@ mod notice;
 mod put_down;
 mod query;
 mod rescue;
+mod signing;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

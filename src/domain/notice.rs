@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::domain::ident::AppName;
-use crate::domain::job::Kind;
+use crate::domain::job::{Kind, Labels};
 use crate::domain::verdict::{Operation, OperationStatus};
 
 /// One verified notification: where an operation stands, said by Alipay without being asked.
@@ -93,6 +93,17 @@ impl Notice {
     pub fn operation(&self) -> &Operation {
         &self.operation
     }
+}
+
+/// A notice as an event of its own, because no job's outcome says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Telling {
+    /// What Alipay said.
+    pub notice: Notice,
+    /// `disburse`, `refund` or `pay`.
+    pub kind: Kind,
+    /// Of the job that signed the order, if one did.
+    pub labels: Labels,
 }
 
 /// What the ledger remembers of a notice.

@@ -1,10 +1,12 @@
 //! The final fact of a job, and everything else that we tell the world.
 
+use std::fmt;
+
 use crate::domain::draft::FieldError;
 use crate::domain::ident::{AlipayNo, AppName, MerchantNo};
 use crate::domain::job::{Fingerprint, JobKey, Kind, Labels, MoneyJob, QueryJob};
 use crate::domain::money::Fen;
-use crate::domain::notice::Notice;
+use crate::domain::notice::Telling;
 use crate::domain::time::UnixMillis;
 use crate::domain::verdict::{Operation, Receipt, Refusal};
 
@@ -47,6 +49,20 @@ pub enum Resolution {
     Failed(Failure),
     /// It was never sent.
     Rejected(Rejection),
+    /// An order was signed, for a person to pay; no money has moved by it.
+    Signed(SignedOrder),
+}
+
+/// What a person pays with: the order string for Alipay's app, or the address of the cashier page.
+///
+/// `Debug` redacts it: who has it can show the order to a payer.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignedOrder(pub String);
+
+impl fmt::Debug for SignedOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SignedOrder({} bytes)", self.0.len())
+    }
 }
 
 /// How Alipay said no.
@@ -83,6 +99,7 @@ impl Resolution {
             Self::Succeeded { .. } => "succeeded",
             Self::Failed(_) => "failed",
             Self::Rejected(_) => "rejected",
+            Self::Signed(_) => "signed",
         }
     }
 
@@ -91,7 +108,7 @@ impl Resolution {
     pub const fn is_success(&self) -> bool {
         match self {
             Self::Succeeded { .. } => true,
-            Self::Failed(_) | Self::Rejected(_) => false,
+            Self::Failed(_) | Self::Rejected(_) | Self::Signed(_) => false,
         }
     }
 
@@ -100,7 +117,7 @@ impl Resolution {
     pub const fn operation_id(&self) -> Option<&AlipayNo> {
         match self {
             Self::Succeeded { operation_id, .. } => operation_id.as_ref(),
-            Self::Failed(_) | Self::Rejected(_) => None,
+            Self::Failed(_) | Self::Rejected(_) | Self::Signed(_) => None,
         }
     }
 
@@ -155,10 +172,11 @@ pub enum Announcement {
         /// When it was found.
         at: UnixMillis,
     },
-    /// What Alipay said of an operation that no job asked for; id `<app>/notification/…`.
+    /// What Alipay said of an operation that no job asked for, or that a person paid for a signed
+    /// order; id `<app>/notification/…`.
     Notified {
         /// What it said.
-        notice: Box<Notice>,
+        told: Box<Telling>,
         /// When it was told.
         at: UnixMillis,
     },

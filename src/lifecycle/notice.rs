@@ -1,9 +1,9 @@
 //! What a notification means: for the job that asked for its operation, or for nobody's (rule 16).
 
 use crate::domain::entry::Entry;
-use crate::domain::job::Kind;
-use crate::domain::notice::Notice;
-use crate::domain::outcome::Outcome;
+use crate::domain::job::{Kind, Labels};
+use crate::domain::notice::{Notice, Telling};
+use crate::domain::outcome::{Outcome, Resolution};
 use crate::domain::verdict::{Operation, OperationStatus, OperationType};
 use crate::lifecycle::{
     Context, Event, Learnt, Memory, NotApplicable, Transition, comparison, step,
@@ -23,8 +23,14 @@ pub enum Heard {
         /// What speaks against it.
         evidence: &'static str,
     },
-    /// No job asked for the operation: announce it as what it is.
-    Tell,
+    /// No job's outcome says it: announce it as what it is. `against` is what speaks against the
+    /// order that was signed for it, for a person to look at.
+    Tell {
+        /// What is announced.
+        telling: Box<Telling>,
+        /// What does not fit.
+        against: Option<&'static str>,
+    },
     /// Nothing: it is not final, or a pending job's own query has the word on it.
     Nothing,
     /// Say nothing, and let Alipay repeat it: the ledger may have forgotten the job (rule 5).
@@ -38,13 +44,10 @@ pub enum Heard {
 #[must_use]
 pub fn hear(state: Option<&Entry>, notice: &Notice, context: &Context<'_>) -> Heard {
     let operation = notice.operation();
-    let nobodys = match operation.status {
-        OperationStatus::Success | OperationStatus::Closed => Heard::Tell,
-        OperationStatus::Init => Heard::Nothing,
-    };
+    let nobodys = tell(notice, notice.kind(), Labels::default(), None);
     // To tell it as nobody's and then as a forgotten job's would look like two payments.
     let unless_forgotten = match (&nobodys, context.memory) {
-        (Heard::Tell, Memory::Doubtful) => Heard::Repeat,
+        (Heard::Tell { .. }, Memory::Doubtful) => Heard::Repeat,
         _ => nobodys.clone(),
     };
     match state {
@@ -56,15 +59,55 @@ pub fn hear(state: Option<&Entry>, notice: &Notice, context: &Context<'_>) -> He
         Some(Entry::Deferred(entry)) if !comparison::is_same(&entry.pending.job, operation) => {
             unless_forgotten
         }
-        Some(Entry::Settled(outcome)) => match likeness(outcome, operation) {
-            Likeness::Another => nobodys,
-            Likeness::OtherAmount => Heard::Contradict {
-                outcome: Box::new(outcome.clone()),
-                evidence: OTHER_CONTENT,
-            },
-            Likeness::Same => learnt(state, operation, context),
-        },
+        Some(Entry::Settled(outcome)) => hear_settled(outcome, nobodys, notice, context),
         Some(Entry::InFlight(_) | Entry::Deferred(_)) => learnt(state, operation, context),
+    }
+}
+
+/// Decides against an outcome, which has dropped its job; `nobodys` is for another operation.
+fn hear_settled(
+    outcome: &Outcome,
+    nobodys: Heard,
+    notice: &Notice,
+    context: &Context<'_>,
+) -> Heard {
+    let operation = notice.operation();
+    let likeness = likeness(outcome, operation);
+    match (likeness, &outcome.resolution) {
+        (Likeness::Another, _) => nobodys,
+        // Somebody paid the order, or nobody in time: no job waits for it, and its event is here.
+        (Likeness::Same, Resolution::Signed(_)) => {
+            tell(notice, Kind::Pay, outcome.labels.clone(), None)
+        }
+        (Likeness::OtherAmount, Resolution::Signed(_)) => {
+            let against = Some("alipay reports another amount than the signed order has");
+            tell(notice, Kind::Pay, outcome.labels.clone(), against)
+        }
+        (Likeness::OtherAmount, Resolution::Succeeded { .. }) => Heard::Contradict {
+            outcome: Box::new(outcome.clone()),
+            evidence: OTHER_CONTENT,
+        },
+        // Nothing was paid by the job, so another one uses its number.
+        (Likeness::OtherAmount, Resolution::Failed(_) | Resolution::Rejected(_)) => nobodys,
+        (
+            Likeness::Same,
+            Resolution::Succeeded { .. } | Resolution::Failed(_) | Resolution::Rejected(_),
+        ) => learnt(Some(&Entry::Settled(outcome.clone())), operation, context),
+    }
+}
+
+/// Tells what is final, and nothing of what is not.
+fn tell(notice: &Notice, kind: Kind, labels: Labels, against: Option<&'static str>) -> Heard {
+    match notice.operation().status {
+        OperationStatus::Success | OperationStatus::Closed => Heard::Tell {
+            telling: Box::new(Telling {
+                notice: notice.clone(),
+                kind,
+                labels,
+            }),
+            against,
+        },
+        OperationStatus::Init => Heard::Nothing,
     }
 }
 
@@ -100,7 +143,7 @@ fn learnt(state: Option<&Entry>, operation: &Operation, context: &Context<'_>) -
 enum Likeness {
     /// Nothing that both name differs.
     Same,
-    /// The same order, number and kind of operation, and yet another amount than was paid.
+    /// The same order, number and kind of operation, and yet another amount.
     OtherAmount,
     /// It is another operation.
     Another,
@@ -126,11 +169,10 @@ fn likeness(outcome: &Outcome, operation: &Operation) -> Likeness {
     let same_amount = operation
         .amount
         .is_none_or(|amount| amount == outcome.amount);
-    match (same_amount, outcome.resolution.is_success()) {
-        (true, _) => Likeness::Same,
-        (false, true) => Likeness::OtherAmount,
-        // Nothing was paid by the job, so another one uses its number.
-        (false, false) => Likeness::Another,
+    if same_amount {
+        Likeness::Same
+    } else {
+        Likeness::OtherAmount
     }
 }
 

@@ -25,6 +25,7 @@ use world::{
     own_public_key, pay, refund, refused, signed,
 };
 
+mod orders;
 mod server;
 mod world;
 

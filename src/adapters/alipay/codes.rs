@@ -78,7 +78,9 @@ impl CodeRow {
 
     fn class(&self, method: Method) -> CodeClass {
         match method {
-            Method::Disburse | Method::Refund | Method::Pay => self.send,
+            Method::Disburse | Method::Refund | Method::Pay | Method::AppPay | Method::PagePay => {
+                self.send
+            }
             Method::Query => self.query,
         }
     }

@@ -44,27 +44,30 @@ const FIELDS: [&str; 15] = [
 /// Not part of what is signed. `alipay_cert_sn` only tells which certificate to verify with.
 const UNSIGNED: [&[u8]; 3] = [b"sign", b"sign_type", b"alipay_cert_sn"];
 
-/// Whom a notice must be to, and from.
-pub struct Addressee<'a, V> {
+/// Whom a notice must be to.
+#[derive(Clone, Copy, Debug)]
+pub struct Addressee<'a> {
     /// Our name for the app.
     pub app: &'a AppName,
     /// Alipay's id of it.
     pub app_id: &'a str,
-    /// Alipay's keys for it; more than one while they are changed.
-    pub verifiers: &'a [V],
 }
 
-/// Reads the body of a notification.
+/// Reads the body of a notification. `verifiers` are Alipay's keys for the app, more than one while
+/// they are changed, or the one of the certificate whose serial number (`alipay_cert_sn`) the
+/// notice names.
 ///
 /// # Errors
 ///
 /// [`NotificationError`]; it holds nothing of the body.
 pub fn read<V: Borrow<Verifier>>(
     body: &[u8],
-    addressee: &Addressee<'_, V>,
+    addressee: Addressee<'_>,
+    verifiers: impl FnOnce(Option<&str>) -> Vec<V>,
 ) -> Result<Notice, NotificationError> {
     let params = params(body)?;
-    verify(&params, addressee.verifiers)?;
+    let serial = value_of(&params, "alipay_cert_sn").and_then(|sn| std::str::from_utf8(sn).ok());
+    verify(&params, &verifiers(serial))?;
     let texts = Texts::decode(&params)?;
     if texts.get("app_id") != Some(addressee.app_id) {
         return Err(NotificationError::Foreign);

@@ -139,23 +139,46 @@ impl AlipayOptions {
 
 /// One app, ready to call: keys loaded, constant parts made.
 pub(super) struct App {
-    pub(super) app_id: String,
     pub(super) signer: Signer,
     pub(super) verifier: Verifier,
     templates: [Template; Method::ALL.len()],
+    /// For orders, whose constant parts are their own.
+    public: OwnParams,
+}
+
+/// What an app's public parameters are made of.
+struct OwnParams {
+    gateway_url: String,
+    app_id: String,
+    sign_type: SignType,
+    app_auth_token: Option<SecretString>,
+    notify_url: Option<String>,
+}
+
+impl OwnParams {
+    fn with<'a>(&'a self, return_url: Option<&'a str>) -> PublicParams<'a> {
+        PublicParams {
+            gateway_url: &self.gateway_url,
+            app_id: &self.app_id,
+            sign_type: self.sign_type.as_str(),
+            app_auth_token: self.app_auth_token.as_ref(),
+            notify_url: self.notify_url.as_deref(),
+            return_url,
+        }
+    }
 }
 
 impl App {
     pub(super) fn new(options: AppOptions, gateway_url: &str) -> Result<Self, AlipayError> {
         options.check()?;
-        let params = PublicParams {
-            gateway_url,
-            app_id: &options.app_id,
-            sign_type: options.sign_type.as_str(),
-            app_auth_token: options.app_auth_token.as_ref(),
-            notify_url: options.notify_url.as_deref(),
+        let public = OwnParams {
+            gateway_url: gateway_url.to_owned(),
+            app_id: options.app_id,
+            sign_type: options.sign_type,
+            app_auth_token: options.app_auth_token,
+            notify_url: options.notify_url,
         };
-        let templates = Method::ALL.map(|method| Template::new(&params, method));
+        let templates = Method::ALL.map(|method| Template::new(&public.with(None), method));
         let app = &options.name;
         let refuse = |which| {
             move |source| AlipayError::Key {
@@ -169,21 +192,25 @@ impl App {
         let verifier = Verifier::new(options.alipay_public_key, options.sign_type)
             .map_err(refuse("alipay's public key"))?;
         Ok(Self {
-            app_id: options.app_id,
             signer,
             verifier,
             templates,
+            public,
         })
     }
 
+    /// Alipay's id of the app.
+    pub(super) fn app_id(&self) -> &str {
+        &self.public.app_id
+    }
+
+    /// The constant parts of a request to `method` that names where a browser comes back to.
+    pub(super) fn template_of_order(&self, method: Method, return_url: Option<&str>) -> Template {
+        Template::new(&self.public.with(return_url), method)
+    }
+
     pub(super) fn template(&self, method: Method) -> &Template {
-        let [disburse, refund, pay, query] = &self.templates;
-        match method {
-            Method::Disburse => disburse,
-            Method::Refund => refund,
-            Method::Pay => pay,
-            Method::Query => query,
-        }
+        &self.templates[method.index()]
     }
 }
 

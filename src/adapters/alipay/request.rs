@@ -29,6 +29,8 @@ pub struct PublicParams<'a> {
     pub app_auth_token: Option<&'a SecretString>,
     /// Where Alipay sends its notifications to.
     pub notify_url: Option<&'a str>,
+    /// Where the cashier page sends the payer's browser back to.
+    pub return_url: Option<&'a str>,
 }
 
 /// The constant parts of one app's requests to one interface.
@@ -60,7 +62,9 @@ impl Template {
         // A query moves nothing, so there is nothing to notify of.
         let notify_url = match method {
             Method::Query => None,
-            Method::Disburse | Method::Refund | Method::Pay => params.notify_url,
+            Method::Disburse | Method::Refund | Method::Pay | Method::AppPay | Method::PagePay => {
+                params.notify_url
+            }
         };
         let in_query: Vec<(&str, &str)> = [
             ("app_id", params.app_id),
@@ -72,6 +76,7 @@ impl Template {
         ]
         .into_iter()
         .chain(notify_url.map(|url| ("notify_url", url)))
+        .chain(params.return_url.map(|url| ("return_url", url)))
         .collect();
         let token = params
             .app_auth_token
@@ -158,6 +163,7 @@ mod tests {
             sign_type: "RSA2",
             app_auth_token: token.as_ref(),
             notify_url,
+            return_url: None,
         };
         let content = r#"{"order_title":"红 包&=+%"}"#;
         let request = Template::new(&params, method)

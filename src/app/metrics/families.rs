@@ -47,10 +47,12 @@ pub(super) enum JobResult {
     NotFound,
     Unresolved,
     Rejected,
+    Signed,
 }
 
 impl JobResult {
     const MONEY: [Self; 3] = [Self::Succeeded, Self::Failed, Self::Rejected];
+    const ORDER: [Self; 2] = [Self::Signed, Self::Rejected];
     const QUERY: [Self; 4] = [
         Self::Found,
         Self::NotFound,
@@ -63,6 +65,7 @@ impl JobResult {
             Resolution::Succeeded { .. } => Self::Succeeded,
             Resolution::Failed(_) => Self::Failed,
             Resolution::Rejected(_) => Self::Rejected,
+            Resolution::Signed(_) => Self::Signed,
         }
     }
 
@@ -83,6 +86,7 @@ impl JobResult {
             Self::NotFound => "not_found",
             Self::Unresolved => "unresolved",
             Self::Rejected => "rejected",
+            Self::Signed => "signed",
         }
     }
 
@@ -90,17 +94,8 @@ impl JobResult {
         match kind {
             Kind::Disburse | Kind::Refund | Kind::Pay => &Self::MONEY,
             Kind::Query => &Self::QUERY,
+            Kind::AppPay | Kind::PagePay => &Self::ORDER,
         }
-    }
-}
-
-/// Where a kind stands in arrays of all kinds.
-pub(super) const fn index(kind: Kind) -> usize {
-    match kind {
-        Kind::Disburse => 0,
-        Kind::Refund => 1,
-        Kind::Query => 2,
-        Kind::Pay => 3,
     }
 }
 
@@ -305,7 +300,7 @@ impl AppMetrics {
     }
 
     pub(super) fn kind(&self, kind: Kind) -> &AppKindMetrics {
-        &self.kinds[index(kind)]
+        &self.kinds[kind.index()]
     }
 
     /// Counts a notification that ended so.
@@ -340,7 +335,8 @@ impl AppKindMetrics {
                     Kind::Disburse | Kind::Refund | Kind::Pay => {
                         Some(families.amount.with_label_values(&labels))
                     }
-                    Kind::Query => None,
+                    // A signature moves no money.
+                    Kind::AppPay | Kind::PagePay | Kind::Query => None,
                 },
             }
         });

@@ -131,9 +131,13 @@ impl Worker {
                     self.contradict_by(notice, key, *outcome, evidence).await?;
                     return Ok(Noted::Contradicted);
                 }
-                (Heard::Tell, _) => {
+                (Heard::Tell { telling, against }, _) => {
+                    if let Some(evidence) = against {
+                        error!(notice.id = %notice.key(), evidence, "an order is contradicted; a person must look");
+                        self.metrics.contradicted();
+                    }
                     let said = Announcement::Notified {
-                        notice: Box::new(notice.clone()),
+                        told: telling,
                         at: self.ports.clock.now(),
                     };
                     self.tell(notice, &said, &ReturnAddress::default()).await?;

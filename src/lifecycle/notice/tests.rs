@@ -10,7 +10,7 @@ use crate::domain::job::{
 };
 use crate::domain::money::Fen;
 use crate::domain::notice::Notice;
-use crate::domain::outcome::{Failure, Outcome, Resolution};
+use crate::domain::outcome::{Failure, Outcome, Resolution, SignedOrder};
 use crate::domain::time::UnixMillis;
 use crate::domain::verdict::{Operation, OperationStatus, OperationType};
 use crate::lifecycle::retry::RetryPolicy;
@@ -157,7 +157,17 @@ fn heard(
         }
         Heard::Known(_) => "known",
         Heard::Contradict { evidence, .. } => evidence,
-        Heard::Tell => "tell",
+        Heard::Tell {
+            telling,
+            against: None,
+        } => {
+            assert_eq!(telling.notice, notice);
+            telling.kind.as_str()
+        }
+        Heard::Tell {
+            against: Some(against),
+            ..
+        } => against,
         Heard::Nothing => "nothing",
         Heard::Repeat => "repeat",
     }
@@ -181,7 +191,7 @@ fn rule_16_each_state_hears_each_notice() {
         (
             SAME,
             [
-                "tell",
+                "disburse",
                 "settle",
                 "known",
                 "alipay reports the operation as succeeded",
@@ -191,27 +201,30 @@ fn rule_16_each_state_hears_each_notice() {
         (
             CLOSED,
             [
-                "tell",
+                "disburse",
                 "nothing",
                 "alipay reports the operation as closed",
                 "known",
             ],
         ),
-        (OTHER_ORDER, ["tell", "tell", "tell", "tell"]),
+        (
+            OTHER_ORDER,
+            ["disburse", "disburse", "disburse", "disburse"],
+        ),
         (
             OTHER_AMOUNT,
             [
-                "tell",
-                "tell",
+                "disburse",
+                "disburse",
                 "alipay reports the number with other content",
-                "tell",
+                "disburse",
             ],
         ),
         (
             OTHER_PAYEE,
             [
-                "tell",
-                "tell",
+                "disburse",
+                "disburse",
                 "known",
                 "alipay reports the operation as succeeded",
             ],
@@ -219,13 +232,13 @@ fn rule_16_each_state_hears_each_notice() {
         (
             OTHER_OPERATION,
             [
-                "tell",
+                "disburse",
                 "settle",
-                "tell",
+                "disburse",
                 "alipay reports the operation as succeeded",
             ],
         ),
-        (REFUND, ["tell", "tell", "tell", "tell"]),
+        (REFUND, ["disburse", "disburse", "disburse", "disburse"]),
     ];
     for (index, (change, [absent, unsettled, succeeded, failed])) in rows.into_iter().enumerate() {
         let sound = |state| heard(state, change, Memory::Sound);
@@ -258,13 +271,52 @@ fn rule_05_a_ledger_that_may_have_forgotten_tells_nothing_as_nobodys() {
     assert_eq!(doubtful(Some(deferred()), SAME), "settle");
     assert_eq!(doubtful(Some(deferred()), OTHER_ORDER), "repeat");
     assert_eq!(doubtful(Some(in_flight()), OTHER_AMOUNT), "repeat");
-    assert_eq!(doubtful(Some(settled(paid())), REFUND), "tell");
+    assert_eq!(doubtful(Some(settled(paid())), REFUND), "disburse");
+}
+
+#[test]
+fn a_signed_order_is_told_to_be_paid_as_often_as_alipay_says_another_thing_of_it() {
+    let order = SignedOrder("app_id=…".to_owned());
+    let mut signed = outcome(Kind::AppPay, Resolution::Signed(order));
+    signed.auth_no = None;
+    signed.labels = Labels([("room".to_owned(), "42".to_owned())].into());
+    for (change, expected) in [
+        (SAME, "pay"),
+        (OTHER_PAYEE, "pay"),
+        (OTHER_OPERATION, "pay"),
+        (CLOSED, "pay"),
+        (INIT, "nothing"),
+        (
+            OTHER_AMOUNT,
+            "alipay reports another amount than the signed order has",
+        ),
+        (OTHER_ORDER, "disburse"),
+        (REFUND, "disburse"),
+    ] {
+        let state = Some(Entry::Settled(signed.clone()));
+        assert_eq!(heard(state, change, Memory::Sound), expected);
+    }
+    let app = AppName::new("main").unwrap();
+    let notice = Notice::new(app, Kind::Pay, operation()).unwrap();
+    let policy = policy();
+    let context = Context {
+        now: NOW,
+        jitter_permille: 0,
+        memory: Memory::Doubtful,
+        policy: &policy,
+    };
+    let labels = signed.labels.clone();
+    let state = Entry::Settled(signed);
+    let Heard::Tell { telling, .. } = hear(Some(&state), &notice, &context) else {
+        panic!("a paid order is told");
+    };
+    assert_eq!(telling.labels, labels, "the job's own");
 }
 
 #[test]
 fn an_automatic_refund_under_the_numbers_of_its_pay_is_not_the_pay() {
     let pay = Entry::Settled(outcome(Kind::Pay, paid()));
-    assert_eq!(heard(Some(pay.clone()), REFUND, Memory::Sound), "tell");
+    assert_eq!(heard(Some(pay.clone()), REFUND, Memory::Sound), "disburse");
     assert_eq!(heard(Some(pay), SAME, Memory::Sound), "known");
     let refund = Entry::Settled(outcome(Kind::Refund, paid()));
     assert_eq!(heard(Some(refund), REFUND, Memory::Sound), "known");

@@ -12,8 +12,9 @@ use hongbaod::adapters::alipay::sign::{SignType, Signer, Verifier};
 use hongbaod::adapters::alipay::wire::sign_envelope;
 use hongbaod::adapters::alipay::{AlipayGateway, AlipayOptions, AppOptions};
 use hongbaod::domain::draft::{Field, JobDraft};
-use hongbaod::domain::ident::AppName;
-use hongbaod::domain::job::{Job, MoneyJob};
+use hongbaod::domain::ident::{AppName, Caption, MerchantNo, PayTimeout};
+use hongbaod::domain::job::{Cashier, Extras, Job, Labels, MoneyJob, MoneyRequest};
+use hongbaod::domain::money::Fen;
 use hongbaod::domain::time::{Monotonic, UnixMillis};
 use hongbaod::ports::clock::Clock;
 use hongbaod::ports::gateway::{CallObserver, CallReport};
@@ -175,6 +176,26 @@ pub(super) fn refund() -> MoneyJob {
         (Field::Amount, "8.88"),
         (Field::Remark, "没有领完"),
     ])
+}
+
+/// An order for a person to pay.
+pub(super) fn order(cashier: Cashier) -> MoneyJob {
+    MoneyJob {
+        app: app(),
+        out_request_no: MerchantNo::new("P1").unwrap(),
+        request: MoneyRequest::Order {
+            cashier,
+            out_order_no: MerchantNo::new("P1").unwrap(),
+            order_title: Caption::new("红包 & \"co\"").unwrap(),
+            amount: Fen::new(6600).unwrap(),
+            extras: Extras {
+                pay_timeout: Some(PayTimeout::new("15m").unwrap()),
+                ..Extras::default()
+            },
+        },
+        labels: Labels::default(),
+        not_after: None,
+    }
 }
 
 pub(super) fn pay() -> MoneyJob {

@@ -12,6 +12,7 @@ use hongbaod::domain::entry::{Entry, LeaseToken, RequestDigest, ReturnAddress};
 use hongbaod::domain::ident::AppName;
 use hongbaod::domain::job::{JobKey, Kind, MoneyJob, QueryTarget};
 use hongbaod::domain::notice::{Mark, NoticeKey};
+use hongbaod::domain::outcome::SignedOrder;
 use hongbaod::domain::time::{Monotonic, UnixMillis};
 use hongbaod::domain::verdict::{Finding, Verdict};
 use hongbaod::ports::broker::{
@@ -422,6 +423,14 @@ impl Gateway for ScriptedGateway {
             },
         })
     }
+    fn sign_order(&self, job: &MoneyJob, prepared: &Prepared) -> Option<SignedOrder> {
+        self.journal.note("sign");
+        let mut sent = self.sent.lock().unwrap();
+        sent.push(prepared.biz_content.0.clone());
+        // No two signatures are equal: each bears its instant.
+        Some(SignedOrder(format!("{}&sign={}", job.kind(), sent.len())))
+    }
+
     async fn send(&self, _: &AppName, prepared: &Prepared) -> Verdict {
         self.journal.note("send");
         self.sent

@@ -83,9 +83,8 @@ fn read_by(body: &[u8], verifiers: &[&Verifier]) -> Result<Notice, NotificationE
     let addressee = Addressee {
         app: &AppName::new("main").unwrap(),
         app_id: APP_ID,
-        verifiers,
     };
-    read(body, &addressee)
+    read(body, addressee, |_| verifiers.to_vec())
 }
 
 fn read_ours(body: &str) -> Result<Notice, NotificationError> {
@@ -204,6 +203,23 @@ fn every_key_that_counts_now_is_tried() {
     assert!(read(&[&ours.1, &next.1]).is_ok());
     assert_eq!(read(&[&ours.1]), Err(NotificationError::Forged));
     assert_eq!(read(&[]), Err(NotificationError::Forged));
+}
+
+#[test]
+fn the_certificate_that_the_notice_names_chooses_the_key() {
+    let body = signed(disbursed()) + "&alipay_cert_sn=0a1b";
+    let addressee = Addressee {
+        app: &AppName::new("main").unwrap(),
+        app_id: APP_ID,
+    };
+    let of = |serial: &str| {
+        read(body.as_bytes(), addressee, |named| {
+            let is_named = named == Some(serial);
+            is_named.then_some(&PAIRS[0].1).into_iter().collect()
+        })
+    };
+    assert!(of("0a1b").is_ok());
+    assert_eq!(of("ffff"), Err(NotificationError::Forged));
 }
 
 #[test]
