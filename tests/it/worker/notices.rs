@@ -46,6 +46,15 @@ fn nobodys() -> Notice {
     notice_of(operation("R9"))
 }
 
+/// Of a person who paid so much for [`ORDER`].
+fn paid(fen: u64) -> Notice {
+    let mut operation = operation("R1");
+    operation.amount = Fen::new(fen);
+    Notice::new(app(), Kind::Pay, operation).unwrap()
+}
+
+const ORDER: &str = r#"{"kind":"app_pay","out_request_no":"R1","out_order_no":"O1","order_title":"t","amount":"8.88","labels":{"room":"42"}}"#;
+
 /// A world in which the job waits in the ladder, sent and without a word.
 async fn deferred() -> World {
     let world = World::start(vec![unknown(), found(OperationStatus::Success)]);
@@ -218,4 +227,31 @@ async fn an_order_that_was_closed_unpaid_is_told_as_failed_and_an_open_one_not_a
         (key.as_str(), told["data"]["status"].as_str()),
         ("disburse.failed", Some("CLOSED"))
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signed_order_that_somebody_paid_is_told_once_with_its_labels() {
+    let world = World::start(Vec::new());
+    world.submit(ORDER).await;
+    assert_eq!(world.event().await.0, "app_pay.signed");
+    for expected in [Noted::Told, Noted::Known, Noted::Known] {
+        let noted = world.worker.note(&paid(888)).await;
+        assert_eq!(noted.unwrap(), expected);
+    }
+    let (key, told) = world.event().await;
+    assert_eq!(key, "pay.succeeded");
+    assert_eq!(told["data"]["labels"]["room"], "42");
+    assert_eq!(told["data"]["origin"], "notification");
+    assert_eq!(world.metric("contradictions_total"), "0");
+    assert_eq!(world.stop().await.count("event"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signed_order_that_was_paid_with_another_amount_is_told_and_is_for_a_person() {
+    let world = World::start(Vec::new());
+    world.submit(ORDER).await;
+    world.event().await;
+    assert_eq!(world.worker.note(&paid(889)).await.unwrap(), Noted::Told);
+    assert_eq!(world.event().await.1["data"]["amount"], "8.89");
+    assert_eq!(world.metric("contradictions_total"), "1");
 }
