@@ -64,6 +64,7 @@ fn pending() -> Pending {
         inconclusive: 0,
         rescues: 0,
         first_seen_at: NOW,
+        numbers: None,
         unresolved_announced: false,
     }
 }
