@@ -135,19 +135,6 @@ async fn an_operation_that_no_job_asked_for_is_told_once_however_often_it_is_not
 }
 
 #[tokio::test(start_paused = true)]
-async fn copies_at_the_same_time_become_one_event() {
-    let world = World::start(Vec::new());
-    let notice = nobodys();
-    let notes = (0..8).map(|_| world.worker.note(&notice));
-    let noted = futures_util::future::join_all(notes).await;
-    let told = noted
-        .iter()
-        .filter(|noted| matches!(noted, Ok(Noted::Told)));
-    assert_eq!(told.count(), 1, "{noted:?}");
-    assert_eq!(world.stop().await.count("event"), 1);
-}
-
-#[tokio::test(start_paused = true)]
 async fn without_a_confirm_or_a_ledger_there_is_no_success() {
     let world = World::start(Vec::new());
     world.broker.events.lose(1);
