@@ -206,10 +206,10 @@ async fn what_is_not_a_true_notice_changes_nothing() {
     }
     // Other paths and methods.
     let good = place.alipay.signed(place.alipay.refund("T9", &[]));
-    for app in ["stranger", "Main", "main%20"] {
+    for app in ["stranger", "Main", "main%20", "main%FF"] {
         assert_eq!(place.post(app, good.clone()).await, fail(404), "{app}");
     }
-    assert_eq!(place.counted("(none)", "unknown_app"), 3);
+    assert_eq!(place.counted("(none)", "unknown_app"), 4);
     assert!(!place.assembly.metrics.encode().contains("stranger"));
     assert_eq!(place.post("main/", good.clone()).await.0, 404);
     assert_eq!(place.post("../../metrics", good.clone()).await.0, 404);
@@ -259,6 +259,26 @@ async fn without_redis_a_notice_is_not_answered_success_and_its_repetition_is() 
         place.post("main", body.clone()).await == success()
     })
     .await;
+    eventually("the event", async || place.subscriber.count() == 1).await;
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_rabbitmq_a_notice_is_not_answered_success_and_its_repetition_is() {
+    let place = Place::start("notify-amqp", |_| {}).await;
+    let body = place.alipay.signed(place.alipay.refund("T1", &[]));
+    place.amqp.set(Mode::Refuse);
+    place.amqp.cut().await;
+    assert_eq!(place.post("main", body.clone()).await, fail(503));
+    assert_eq!(
+        keys(&place.prefix).await,
+        [""; 0],
+        "nothing is marked as told"
+    );
+    assert_eq!(place.subscriber.count(), 0);
+    place.amqp.set(Mode::Pass);
+    let success = async || place.post("main", body.clone()).await == success();
+    eventually("a success", success).await;
     eventually("the event", async || place.subscriber.count() == 1).await;
     place.close().await;
 }
