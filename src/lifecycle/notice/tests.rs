@@ -181,6 +181,7 @@ const CLOSED: Change = |o| o.status = OperationStatus::Closed;
 const OTHER_ORDER: Change = |o| o.out_order_no = MerchantNo::new("O2").ok();
 const OTHER_AMOUNT: Change = |o| o.amount = Fen::new(889);
 const OTHER_PAYEE: Change = |o| o.payee_user_id = UserId::new("2088000000000000").ok();
+const OTHER_TITLE: Change = |o| o.order_title = Some("?".to_owned());
 const OTHER_OPERATION: Change = |o| o.operation_id = AlipayNo::new("B2").ok();
 const REFUND: Change = |o| o.operation_type = Some(OperationType::Refund);
 
@@ -189,7 +190,7 @@ const ENDED: &str = "alipay reports the operation as closed";
 const OTHER: &str = "alipay reports the number with other content";
 
 /// A notice, and what is done about it where the job is absent, unsettled, succeeded and failed.
-const ROWS: [(Change, [&str; 4]); 8] = [
+const ROWS: [(Change, [&str; 4]); 9] = [
     (SAME, ["disburse", "settle", "known", PAID]),
     (INIT, ["nothing", "nothing", "known", "known"]),
     (CLOSED, ["disburse", "nothing", ENDED, "known"]),
@@ -197,8 +198,9 @@ const ROWS: [(Change, [&str; 4]); 8] = [
         OTHER_ORDER,
         ["disburse", "disburse", "disburse", "disburse"],
     ),
-    (OTHER_AMOUNT, ["disburse", "disburse", OTHER, "disburse"]),
-    (OTHER_PAYEE, ["disburse", "disburse", "known", PAID]),
+    (OTHER_AMOUNT, ["disburse", "repeat", OTHER, "disburse"]),
+    (OTHER_PAYEE, ["disburse", "repeat", "known", PAID]),
+    (OTHER_TITLE, ["disburse", "repeat", "known", PAID]),
     (OTHER_OPERATION, ["disburse", "settle", "disburse", PAID]),
     (REFUND, ["disburse", "disburse", "disburse", "disburse"]),
 ];

@@ -242,3 +242,17 @@ async fn a_signed_order_that_was_paid_with_another_amount_is_told_and_is_for_a_p
     assert_eq!(world.event().await.1["data"]["amount"], "8.89");
     assert_eq!(world.metric("contradictions_total"), "1");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_may_be_the_jobs_in_other_words_waits_for_the_jobs_own_query() {
+    let world = deferred().await;
+    let mut other = operation("R1");
+    other.amount = Fen::new(889);
+    let noted = world.worker.note(&notice_of(other.clone())).await;
+    assert!(matches!(noted, Err(Unnoted::Doubtful)), "{noted:?}");
+    assert_eq!(world.event().await.1["id"], "main/disburse/R1");
+    world.until("ack", 2).await;
+    let noted = world.worker.note(&notice_of(other)).await;
+    assert!(matches!(noted, Ok(Noted::Contradicted)), "{noted:?}");
+    assert_eq!(world.event().await.0, "disburse.contradicted");
+}
