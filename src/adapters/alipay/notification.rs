@@ -53,9 +53,10 @@ pub struct Addressee<'a> {
     pub app_id: &'a str,
 }
 
-/// Reads the body of a notification. `verifiers` are Alipay's keys for the app, more than one while
-/// they are changed, or the one of the certificate whose serial number (`alipay_cert_sn`) the
-/// notice names.
+/// Reads the body of a notification.
+///
+/// `verifiers` are Alipay's keys for the app, more than one while they are changed, or the one of
+/// the certificate whose serial number (`alipay_cert_sn`) the notice names.
 ///
 /// # Errors
 ///
