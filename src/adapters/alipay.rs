@@ -5,7 +5,9 @@
 
 pub mod answer;
 pub mod biz_content;
+pub mod certificates;
 pub mod codes;
+pub mod content_key;
 pub mod keys;
 pub mod message;
 pub mod method;

@@ -22,7 +22,7 @@ use crate::adapters::alipay::keys::der::Shape;
 use crate::adapters::alipay::keys::text::Unwrapped;
 
 mod der;
-mod text;
+pub(super) mod text;
 
 /// The shortest modulus accepted at all, in bits: what `RSA` (SHA-1) apps of before 2018 have.
 const MODULUS_BITS_MIN: usize = 1024;
@@ -262,11 +262,17 @@ impl PublicKey {
         if let Some(found) = hint {
             return Err(KeyError::Misplaced { found, wanted });
         }
-        let shape = Shape::of(&der).ok_or(KeyError::Unrecognised)?;
+        Self::from_der(&der)
+    }
+
+    /// Reads a public key from DER: SPKI, as a certificate holds it, or PKCS#1.
+    pub(super) fn from_der(der: &[u8]) -> Result<Self, KeyError> {
+        let wanted = Wanted::PublicKey;
+        let shape = Shape::of(der).ok_or(KeyError::Unrecognised)?;
         let parsed = match shape {
-            Shape::Pkcs1Public => RsaPublicKey::from_pkcs1_der(&der),
+            Shape::Pkcs1Public => RsaPublicKey::from_pkcs1_der(der),
             Shape::Spki => {
-                let info = SubjectPublicKeyInfoRef::try_from(der.as_slice())
+                let info = SubjectPublicKeyInfoRef::try_from(der)
                     .map_err(|_unrecognised| KeyError::Unrecognised)?;
                 if info.algorithm.oid != ALGORITHM_OID {
                     let found = Found::OtherAlgorithm;
