@@ -161,6 +161,10 @@ fn gateway(
             | AlipayError::Parameter { .. }
             | AlipayError::Key { .. }
             | AlipayError::OwnPublicKey { .. }
+            | AlipayError::Certificate { .. }
+            | AlipayError::OtherCertificate { .. }
+            | AlipayError::NoKey { .. }
+            | AlipayError::UnknownApp { .. }
             | AlipayError::Http(_) => "alipay.apps",
         };
         let mut fault = error.to_string();

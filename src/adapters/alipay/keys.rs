@@ -22,6 +22,7 @@ use crate::adapters::alipay::keys::der::Shape;
 use crate::adapters::alipay::keys::text::Unwrapped;
 
 mod der;
+mod several;
 pub(super) mod text;
 
 /// The shortest modulus accepted at all, in bits: what `RSA` (SHA-1) apps of before 2018 have.
@@ -42,6 +43,12 @@ pub enum KeyError {
     /// Several PEM blocks in one text: which one was meant is not ours to guess.
     #[error("more than one PEM block where one key belongs")]
     PemSeveral,
+    /// More keys than an exchange of keys needs.
+    #[error("more than {keys_max} keys")]
+    Several {
+        /// How many there may be.
+        keys_max: usize,
+    },
     /// A character that base64 does not have; `byte` counts from 1 in the text as given.
     #[error("not base64 at byte {byte}")]
     NotBase64 {
