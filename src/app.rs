@@ -15,6 +15,7 @@ pub mod job_body;
 pub mod key_watch;
 pub mod logging;
 pub mod metrics;
+pub mod notify_server;
 pub mod order_signing;
 pub mod outcome_event;
 pub mod show;

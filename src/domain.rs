@@ -9,6 +9,7 @@
 //! - [`verdict`]: what one call to Alipay told us
 //! - [`outcome`]: the final fact of a job, and everything else we tell the world
 //! - [`entry`]: what the ledger remembers of a job
+//! - [`notice`]: what Alipay says of an operation without being asked
 //!
 //! Nothing here does I/O, reads a clock, draws a random number or knows a wire format.
 #![deny(clippy::arithmetic_side_effects)]
@@ -19,6 +20,7 @@ pub mod entry;
 pub mod ident;
 pub mod job;
 pub mod money;
+pub mod notice;
 pub mod outcome;
 pub mod time;
 pub mod verdict;

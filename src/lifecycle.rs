@@ -27,6 +27,7 @@ pub mod absence;
 pub mod admission;
 pub mod answer;
 pub mod comparison;
+pub mod notice;
 pub mod rescue;
 pub mod retry;
 pub mod signing;

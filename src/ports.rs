@@ -7,3 +7,4 @@ pub mod broker;
 pub mod clock;
 pub mod gateway;
 pub mod ledger;
+pub mod notifications;

@@ -12,4 +12,5 @@ pub mod json;
 pub mod key_text;
 pub mod ledger_value;
 pub mod money;
+pub mod notification;
 pub mod params;

@@ -13,6 +13,7 @@ mod download;
 pub mod keys;
 pub mod message;
 pub mod method;
+pub mod notification;
 pub mod options;
 pub mod order;
 pub mod request;
@@ -35,6 +36,7 @@ use crate::adapters::alipay::biz_content::ExpirySpelling;
 use crate::adapters::alipay::codes::Codes;
 use crate::adapters::alipay::credentials::{App, Credentials};
 use crate::adapters::alipay::method::Method;
+use crate::adapters::alipay::notification::Addressee;
 use crate::adapters::alipay::request::SignedRequest;
 use crate::adapters::alipay::sign::Verifier;
 use crate::adapters::alipay::transport::{Failure, Transport};
@@ -43,11 +45,13 @@ use crate::adapters::alipay::unlisted::LoggedCodes;
 use crate::domain::draft::FieldError;
 use crate::domain::ident::{AppName, ReturnUrl};
 use crate::domain::job::{Cashier, MoneyJob, MoneyRequest, QueryTarget};
+use crate::domain::notice::Notice;
 use crate::domain::outcome::SignedOrder;
 use crate::domain::time::Monotonic;
 use crate::domain::verdict::{Doubt, Finding, NotExecuted, Verdict};
 use crate::ports::clock::Clock;
 use crate::ports::gateway::{BizContent, CallObserver, CallReport, Expected, Gateway, Prepared};
+use crate::ports::notifications::{NotificationError, Notifications};
 
 pub use crate::adapters::alipay::options::{
     AlipayError, AlipayOptions, AppOptions, CertificateOptions, TrustOptions,
@@ -369,6 +373,20 @@ impl Gateway for AlipayGateway {
         }
         self.report(&started, finding.as_str(), labels);
         finding
+    }
+}
+
+impl Notifications for AlipayGateway {
+    fn knows(&self, app: &AppName) -> bool {
+        self.apps.contains_key(app)
+    }
+
+    fn read(&self, app: &AppName, body: &[u8]) -> Result<Notice, NotificationError> {
+        let ours = self.apps.get(app).ok_or(NotificationError::UnknownApp)?;
+        let ours = ours.credentials();
+        let app_id = ours.app_id();
+        let keys = |serial_number: Option<&str>| self.verifiers(app, serial_number);
+        notification::read(body, Addressee { app, app_id }, keys)
     }
 }
 

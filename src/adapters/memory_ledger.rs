@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::domain::entry::Entry;
 use crate::domain::job::JobKey;
+use crate::domain::notice::{Mark, NoticeKey};
 use crate::domain::time::UnixMillis;
 use crate::ports::ledger::{
     Connection, Ledger, LedgerError, LedgerHealth, Removed, Revision, ScanCursor, Versioned,
@@ -27,6 +28,7 @@ pub struct MemoryLedger {
 #[derive(Debug, Default)]
 struct Memory {
     slots: BTreeMap<JobKey, Slot>,
+    marks: BTreeMap<NoticeKey, Mark>,
     writes: u64,
 }
 
@@ -88,7 +90,9 @@ impl MemoryLedger {
             health.memory_lost_at = Some(now);
             health.memory_losses = health.memory_losses.saturating_add(1);
         });
-        self.locked().slots.clear();
+        let mut memory = self.locked();
+        memory.slots.clear();
+        memory.marks.clear();
     }
 
     /// Forgets what was settled before `settled_before`: the retention, which nothing else here
@@ -185,6 +189,15 @@ impl Ledger for MemoryLedger {
             .map(|(key, _)| key.clone())
             .collect();
         Ok((unsettled, ScanCursor::START))
+    }
+
+    async fn mark(&self, notice: &NoticeKey) -> Result<Option<Mark>, LedgerError> {
+        Ok(self.locked().marks.get(notice).copied())
+    }
+
+    async fn set_mark(&self, notice: &NoticeKey, mark: Mark) -> Result<(), LedgerError> {
+        self.locked().marks.insert(notice.clone(), mark);
+        Ok(())
     }
 
     fn health(&self) -> LedgerHealth {

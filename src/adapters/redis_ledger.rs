@@ -30,6 +30,7 @@ use crate::adapters::redis_ledger::supervisor::Supervisor;
 use crate::adapters::redis_ledger::value::{Indexed, decode, encode, indexed, is_settled};
 use crate::domain::entry::Entry;
 use crate::domain::job::JobKey;
+use crate::domain::notice::{Mark, NoticeKey};
 use crate::domain::time::{UnixMillis, millis};
 use crate::ports::clock::{Clock, Random};
 use crate::ports::ledger::{
@@ -39,6 +40,10 @@ use crate::ports::ledger::{
 /// KEYS, ARGV and every return value are in its head.
 static COMPARE_AND_SET: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("redis_ledger/compare_and_set.lua")));
+
+/// The values of [`keys::Keys::notice`].
+const BEGUN: &[u8] = b"0";
+const TOLD: &[u8] = b"1";
 
 /// How many keys one step of a scan asks for.
 const SCAN_COUNT: usize = 500;
@@ -380,6 +385,31 @@ impl Ledger for RedisLedger {
             .map(|(key, _)| key)
             .collect();
         Ok((unsettled, ScanCursor(next)))
+    }
+
+    async fn mark(&self, notice: &NoticeKey) -> Result<Option<Mark>, LedgerError> {
+        let mut get = redis::cmd("GET");
+        get.arg(self.supervisor.keys.notice(notice));
+        let found: Option<Vec<u8>> = self.call(&get).await?;
+        match found.as_deref() {
+            None => Ok(None),
+            Some(BEGUN) => Ok(Some(Mark::Begun)),
+            Some(TOLD) => Ok(Some(Mark::Told)),
+            Some(_) => Err(LedgerError::Unavailable(Box::new(NoAnswer::Senseless))),
+        }
+    }
+
+    async fn set_mark(&self, notice: &NoticeKey, mark: Mark) -> Result<(), LedgerError> {
+        let mut set = redis::cmd("SET");
+        set.arg(self.supervisor.keys.notice(notice))
+            .arg(match mark {
+                Mark::Begun => BEGUN,
+                Mark::Told => TOLD,
+            })
+            .arg("PX")
+            .arg(millis(self.supervisor.options.retention).max(1));
+        self.call::<Value>(&set).await?;
+        Ok(())
     }
 
     fn health(&self) -> LedgerHealth {

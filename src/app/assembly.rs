@@ -26,6 +26,7 @@ use crate::ports::broker::Broker;
 use crate::ports::clock::{Clock, Random};
 use crate::ports::gateway::{CallObserver, Gateway as _};
 use crate::ports::ledger::Ledger;
+use crate::ports::notifications::Notifications;
 
 /// Why the daemon cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,8 @@ pub struct Assembly {
     pub metrics: Arc<Metrics>,
     /// Alipay itself, whose keys can be exchanged; the same as in `ports`.
     pub alipay: Arc<AlipayGateway>,
+    /// What tells true notifications from others.
+    pub notifications: Arc<dyn Notifications>,
     /// The embedded broker, where there is one: `demo` feeds it.
     pub embedded: Option<Arc<MemoryBroker>>,
 }
@@ -126,6 +129,7 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
     let (broker, embedded) = broker(config, &clock, &random).await?;
     let default_app = alipay_setup::default_app(config).filter(|app| gateway.apps().contains(app));
     let alipay = Arc::clone(&gateway);
+    let notifications: Arc<dyn Notifications> = Arc::<AlipayGateway>::clone(&gateway);
     let ports = Ports {
         ledger,
         gateway,
@@ -146,6 +150,7 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
         pacing,
         metrics,
         alipay,
+        notifications,
         embedded,
     })
 }

@@ -59,7 +59,7 @@ pub enum Rank {
 /// One row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// `config`, `keys`, `redis`, `rabbitmq`, `alipay` or `admin`.
+    /// `config`, `keys`, `redis`, `rabbitmq`, `alipay`, `admin` or `notify`.
     pub area: &'static str,
     /// What was looked at.
     pub subject: String,
@@ -99,7 +99,7 @@ pub async fn check(config: &Config) -> Vec<Row> {
     rows.extend(redis);
     rows.extend(rabbitmq);
     rows.extend(alipay);
-    rows.push(admin::check(config).await);
+    rows.extend(admin::check(config).await);
     rows
 }
 

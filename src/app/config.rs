@@ -13,6 +13,7 @@
 mod alipay;
 mod document;
 pub mod keys;
+mod notify;
 mod payments;
 mod problem;
 mod process;
@@ -34,6 +35,7 @@ pub use crate::app::config::alipay::{
     AlipayAppConfig, AlipayCertificates, AlipayCodes, AlipayConfig, Charset, ExpirySpelling,
     KeyField, KeyFile, SignType,
 };
+pub use crate::app::config::notify::{Network, NotifyConfig};
 pub use crate::app::config::payments::{LedgerConfig, PacingConfig, RetryConfig};
 pub use crate::app::config::problem::{ConfigProblem, Location, Locations, Problems};
 pub use crate::app::config::process::{
@@ -64,6 +66,8 @@ pub struct Config {
     pub pacing: PacingConfig,
     /// `[admin]`.
     pub admin: AdminConfig,
+    /// `[notify]`.
+    pub notify: NotifyConfig,
     /// `[log]`.
     pub log: LogConfig,
     /// `[shutdown]`.
@@ -252,6 +256,7 @@ impl Config {
             retry: RetryConfig::read(reader),
             pacing: PacingConfig::read(reader),
             admin: AdminConfig::read(reader),
+            notify: NotifyConfig::read(reader),
             log: LogConfig::read(reader),
             shutdown: ShutdownConfig::read(reader),
             locations: Locations::default(),

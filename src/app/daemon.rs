@@ -11,17 +11,23 @@ use crate::app::admin_server::{self, AdminSources, Condition, ConditionState, He
 use crate::app::assembly::{self, Assembly};
 use crate::app::config::{Config, format_duration};
 use crate::app::key_watch::KeyWatch;
+use crate::app::notify_server::{self, NotifyServer, NotifyServerError, NotifySources};
 use crate::app::shutdown;
 use crate::ports::ledger::Connection;
 
 /// How often the main loop shows that it lives.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How long the last answers to notifications may take once the worker has stopped.
+const LAST_ANSWERS_MAX: Duration = Duration::from_secs(1);
+
 /// Runs until SIGTERM or SIGINT, then drains; a second signal ends the process at once.
 ///
 /// # Errors
 ///
-/// [`assembly::StartError`] or [`admin_server::AdminServerError`] inside, when it cannot start.
+/// [`assembly::StartError`] or [`admin_server::AdminServerError`] or
+/// [`NotifyServerError`] inside, when it
+/// cannot start.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let stop = shutdown::on_signal()?;
     serve(config, stop).await
@@ -54,9 +60,19 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
             return Err(error).context("start the admin server");
         }
     };
+    let notify = match notify(&config, &assembly, stop.clone()).await {
+        Ok(notify) => notify,
+        Err(error) => {
+            servers.cancel();
+            assembly.ports.broker.stop().await;
+            assembly.ports.broker.close().await;
+            return Err(error).context("start the listener for notifications");
+        }
+    };
     info!(
         version = env!("CARGO_PKG_VERSION"),
         admin = %admin.address,
+        notify = notify.as_ref().map(|notify| tracing::field::display(notify.address)),
         grace = format_duration(config.shutdown.grace),
         "hongbaod takes jobs"
     );
@@ -73,8 +89,35 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     watching.abort();
     servers.cancel();
     admin.stopped().await;
+    if let Some(notify) = notify {
+        // Without the broker nothing more can be done for whoever is still sending.
+        tokio::select! {
+            () = notify.stopped() => {}
+            () = assembly.ports.clock.sleep(LAST_ANSWERS_MAX) => {}
+        }
+    }
     info!("hongbaod has stopped");
     Ok(())
+}
+
+/// Opens the listener for notifications, where one is configured. It stops taking any at once when
+/// the daemon stops: Alipay repeats what it was not told `success` for.
+async fn notify(
+    config: &Config,
+    assembly: &Assembly,
+    stop: CancellationToken,
+) -> Result<Option<NotifyServer>, NotifyServerError> {
+    let Some(listen) = config.notify.listen else {
+        return Ok(None);
+    };
+    let sources = NotifySources {
+        notifications: Arc::clone(&assembly.notifications),
+        worker: Arc::clone(&assembly.worker),
+        metrics: Arc::clone(&assembly.metrics),
+        clock: Arc::clone(&assembly.ports.clock),
+    };
+    let server = notify_server::serve(listen, &config.notify, sources, stop);
+    server.await.map(Some)
 }
 
 async fn beat(clock: Arc<dyn crate::ports::clock::Clock>, heartbeat: Arc<Heartbeat>) {

@@ -6,6 +6,7 @@
 
 mod catalog;
 mod families;
+mod notifications;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::ports::gateway::{CallObserver, CallReport};
 use crate::ports::ledger::{Connection, LedgerHealth};
 
 pub use crate::app::metrics::catalog::{Description, MetricType, Origin};
+pub use crate::app::metrics::notifications::{NotificationResult, Postponed, Unread};
 
 /// All metrics, on a registry of their own.
 #[derive(Debug)]
@@ -152,6 +154,14 @@ impl Metrics {
     /// Evidence against a settled outcome was found.
     pub fn contradicted(&self) {
         self.shared.contradictions.inc();
+    }
+
+    /// A request to the listener for notifications was answered; `None` where it names no app.
+    pub fn notified(&self, app: Option<&AppName>, result: NotificationResult) {
+        match app.and_then(|app| self.apps.get(app)) {
+            Some(app) => app.notified(result),
+            None => self.shared.notified(result),
+        }
     }
 
     /// A message was dead-lettered for `reason`, a word from a closed list.
@@ -288,7 +298,8 @@ fn connected(connection: Connection) -> i64 {
 mod tests {
     use std::time::Duration;
 
-    use super::Metrics;
+    use super::{Metrics, NotificationResult, Unread};
+    use crate::app::worker::Noted;
     use crate::domain::ident::AppName;
     use crate::domain::job::Kind;
     use crate::domain::money::Fen;
@@ -323,6 +334,10 @@ mod tests {
         metrics.conflict(Kind::Refund);
         metrics.contradicted();
         metrics.buried("invalid");
+        let told = NotificationResult::Noted(Noted::Told);
+        metrics.notified(Some(&app("main")), told);
+        metrics.notified(Some(&app("stranger")), told);
+        metrics.notified(None, NotificationResult::Unread(Unread::Busy));
         for sample in [
             r#"jobs_received_total{app="main",kind="disburse"} 1"#,
             r#"jobs_settled_total{app="main",kind="disburse",result="rejected"} 3"#,
@@ -333,6 +348,10 @@ mod tests {
             r#"duplicates_total{kind="refund"} 1"#,
             r#"conflicts_total{kind="refund"} 1"#,
             "contradictions_total 1",
+            r#"notifications_total{app="main",result="told"} 1"#,
+            r#"notifications_total{app="main",result="forged"} 0"#,
+            r#"notifications_total{app="(none)",result="told"} 1"#,
+            r#"notifications_total{app="(none)",result="busy"} 1"#,
             r#"buried_total{reason="invalid"} 1"#,
         ] {
             assert!(has(&metrics, sample), "{sample}");

@@ -10,6 +10,7 @@ use crate::domain::ident::{AlipayNo, AppName, MerchantNo};
 use crate::domain::job::{
     Fingerprint, JobKey, Kind, Labels, MoneyJob, MoneyRequest, OperationRef, OrderRef, QueryJob,
 };
+use crate::domain::notice::Telling;
 use crate::domain::outcome::{
     Announcement, Failure, Invalid, Outcome, QueryAnswer, Resolution, SignedOrder,
 };
@@ -40,6 +41,7 @@ pub fn encode(announcement: &Announcement, traceparent: Option<&str>) -> EventMe
             unresolved(job, *attempts, *at, traceparent)
         }
         Announcement::Invalid(invalid) => self::invalid(invalid, traceparent),
+        Announcement::Notified { told, at } => notified(told, *at),
         Announcement::Answered {
             job,
             message_id,
@@ -74,7 +76,8 @@ struct Envelope<'a> {
     data: Data<'a>,
 }
 
-/// The event's data: every key is always there, but for what a signed order alone has.
+/// The event's data: every key is always there, but for what a signed order or a notification
+/// alone has.
 #[derive(Serialize)]
 struct Data<'a> {
     kind: &'static str,
@@ -97,6 +100,9 @@ struct Data<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     page_url: Option<&'a str>,
     labels: &'a Labels,
+    /// Absent of jobs, so that what was told of them stays word by word the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<&'static str>,
 }
 
 impl Serialize for Labels {
@@ -133,6 +139,7 @@ impl<'a> Data<'a> {
             order_string: None,
             page_url: None,
             labels,
+            origin: None,
         }
     }
 
@@ -349,11 +356,7 @@ fn answered(
             data.amount = operation.amount.map(|amount| amount.to_string());
             data.gmt_trans = operation.gmt_trans.as_deref();
             data.code = Some("10000");
-            data.status = Some(match operation.status {
-                OperationStatus::Init => "INIT",
-                OperationStatus::Success => "SUCCESS",
-                OperationStatus::Closed => "CLOSED",
-            });
+            data.status = Some(status_word(operation.status));
             data.detail = operation
                 .operation_type
                 .map(|operation_type| match operation_type {
@@ -371,6 +374,43 @@ fn answered(
         answer.as_str()
     );
     event(&id, &target, head, data)
+}
+
+fn notified(told: &Telling, at: UnixMillis) -> EventMessage {
+    let (key, operation) = (told.notice.key(), told.notice.operation());
+    let result = match operation.status {
+        OperationStatus::Success => "succeeded",
+        OperationStatus::Closed => "failed",
+        // Never told: it is no end.
+        OperationStatus::Init => "unresolved",
+    };
+    let mut data = Data::new(told.kind, result, &key.app, &told.labels);
+    data.out_request_no = operation.out_request_no.as_ref().map(MerchantNo::as_str);
+    data.out_order_no = operation.out_order_no.as_ref().map(MerchantNo::as_str);
+    data.auth_no = operation.auth_no.as_ref().map(AlipayNo::as_str);
+    data.operation_id = operation.operation_id.as_ref().map(AlipayNo::as_str);
+    data.amount = operation.amount.map(|amount| amount.to_string());
+    data.gmt_trans = operation.gmt_trans.as_deref();
+    data.status = Some(status_word(operation.status));
+    data.origin = Some("notification");
+    let subject = data
+        .out_request_no
+        .or(data.operation_id)
+        .unwrap_or_default();
+    let head = Head {
+        attempts: 0,
+        at,
+        traceparent: None,
+    };
+    event(&key.to_string(), subject, &head, data)
+}
+
+fn status_word(status: OperationStatus) -> &'static str {
+    match status {
+        OperationStatus::Init => "INIT",
+        OperationStatus::Success => "SUCCESS",
+        OperationStatus::Closed => "CLOSED",
+    }
 }
 
 #[cfg(test)]

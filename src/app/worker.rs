@@ -12,6 +12,7 @@ mod case;
 mod deliver;
 mod ledger_access;
 mod money;
+mod notice;
 mod put_down;
 mod query;
 mod rescue;
@@ -34,6 +35,9 @@ use crate::ports::broker::Broker;
 use crate::ports::clock::{Clock, Random};
 use crate::ports::gateway::Gateway;
 use crate::ports::ledger::Ledger;
+
+use self::notice::Turns;
+pub use self::notice::{Noted, Unnoted};
 
 /// Everything outside that the worker touches.
 #[derive(Clone)]
@@ -82,6 +86,8 @@ pub struct Worker {
     /// The grace is over: whatever still runs is dropped, which is as safe as a crash.
     aborted: CancellationToken,
     tasks: TaskTracker,
+    /// Who is at work on which notification.
+    notices: Turns,
 }
 
 impl Worker {
@@ -101,6 +107,7 @@ impl Worker {
             draining: CancellationToken::new(),
             aborted: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            notices: Turns::default(),
         })
     }
 

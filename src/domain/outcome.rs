@@ -6,6 +6,7 @@ use crate::domain::draft::FieldError;
 use crate::domain::ident::{AlipayNo, AppName, MerchantNo};
 use crate::domain::job::{Fingerprint, JobKey, Kind, Labels, MoneyJob, QueryJob};
 use crate::domain::money::Fen;
+use crate::domain::notice::Telling;
 use crate::domain::time::UnixMillis;
 use crate::domain::verdict::{Operation, Receipt, Refusal};
 
@@ -111,6 +112,15 @@ impl Resolution {
         }
     }
 
+    /// Alipay's number of the operation that moved the money, where it is known.
+    #[must_use]
+    pub const fn operation_id(&self) -> Option<&AlipayNo> {
+        match self {
+            Self::Succeeded { operation_id, .. } => operation_id.as_ref(),
+            Self::Failed(_) | Self::Rejected(_) | Self::Signed(_) => None,
+        }
+    }
+
     /// The resolution of a receipt.
     #[must_use]
     pub fn of_receipt(receipt: &Receipt) -> Self {
@@ -160,6 +170,14 @@ pub enum Announcement {
         /// What speaks against it.
         evidence: &'static str,
         /// When it was found.
+        at: UnixMillis,
+    },
+    /// What Alipay said of an operation that no job asked for, or that a person paid for a signed
+    /// order; id `<app>/notification/…`.
+    Notified {
+        /// What it said.
+        told: Box<Telling>,
+        /// When it was told.
         at: UnixMillis,
     },
     /// The answer to a query job; terminal for it.

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use crate::domain::entry::Entry;
 use crate::domain::job::JobKey;
+use crate::domain::notice::{Mark, NoticeKey};
 use crate::domain::time::UnixMillis;
 
 /// Remembers jobs.
@@ -75,6 +76,20 @@ pub trait Ledger: Send + Sync {
     ///
     /// [`LedgerError`].
     async fn scan(&self, cursor: ScanCursor) -> Result<(Vec<JobKey>, ScanCursor), LedgerError>;
+
+    /// What is remembered of a notice; `None` for nothing, or once the retention is over.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`].
+    async fn mark(&self, notice: &NoticeKey) -> Result<Option<Mark>, LedgerError>;
+
+    /// Remembers `mark` of a notice, over whatever was remembered, for the retention.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`]; it may be remembered all the same.
+    async fn set_mark(&self, notice: &NoticeKey, mark: Mark) -> Result<(), LedgerError>;
 
     /// Whether the ledger is connected, and when it may last have lost its memory.
     fn health(&self) -> LedgerHealth;

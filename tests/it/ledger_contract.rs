@@ -9,13 +9,14 @@ use hongbaod::adapters::redis_ledger::{RedisLedger, RedisLedgerOptions};
 use hongbaod::domain::entry::Entry;
 use hongbaod::domain::ident::AppName;
 use hongbaod::domain::job::JobKey;
+use hongbaod::domain::notice::Mark;
 use hongbaod::domain::time::UnixMillis;
 use hongbaod::ports::ledger::{
     Connection, Ledger, Removed, Revision, ScanCursor, Versioned, Written,
 };
 use tokio::task::JoinSet;
 
-use crate::ledger_entries::{NOW, deferred, every_kind, in_flight, key, settled};
+use crate::ledger_entries::{NOW, deferred, every_kind, in_flight, key, notice, settled};
 use crate::servers;
 
 macro_rules! contract {
@@ -49,6 +50,7 @@ contract! {
     of_fifty_claims_exactly_one_is_stored,
     of_fifty_replacements_exactly_one_is_stored,
     without_replicas_to_wait_for_everything_is_replicated,
+    what_is_remembered_of_a_notice_is_of_that_notice_alone,
     a_connected_ledger_is_up,
 }
 
@@ -279,6 +281,18 @@ async fn without_replicas_to_wait_for_everything_is_replicated(ledger: Arc<dyn L
     let timeout = std::time::Duration::from_millis(20);
     assert!(ledger.replicated(0, timeout).await.unwrap());
     assert!(!ledger.replicated(1, timeout).await.unwrap());
+}
+
+async fn what_is_remembered_of_a_notice_is_of_that_notice_alone(ledger: Arc<dyn Ledger>) {
+    let (first, second) = (notice("B1"), notice("B2"));
+    assert_eq!(ledger.mark(&first).await.unwrap(), None);
+    for mark in [Mark::Begun, Mark::Told, Mark::Told, Mark::Begun] {
+        ledger.set_mark(&first, mark).await.unwrap();
+        assert_eq!(ledger.mark(&first).await.unwrap(), Some(mark));
+    }
+    assert_eq!(ledger.mark(&second).await.unwrap(), None);
+    let (unsettled, _) = ledger.scan(ScanCursor::START).await.unwrap();
+    assert_eq!(unsettled, [], "a mark is no job");
 }
 
 async fn a_connected_ledger_is_up(ledger: Arc<dyn Ledger>) {

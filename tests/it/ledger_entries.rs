@@ -13,9 +13,10 @@ use hongbaod::domain::job::{
     Cashier, Extras, Fingerprint, JobKey, Kind, Labels, MoneyJob, MoneyRequest, OrderRef, Payee,
 };
 use hongbaod::domain::money::Fen;
+use hongbaod::domain::notice::{Notice, NoticeKey};
 use hongbaod::domain::outcome::{Failure, Outcome, Rejection, Resolution, SignedOrder};
 use hongbaod::domain::time::UnixMillis;
-use hongbaod::domain::verdict::Refusal;
+use hongbaod::domain::verdict::{Operation, OperationStatus, OperationType, Refusal};
 
 /// 2026-11-22 10:00:01.234 GMT+8.
 pub(crate) const NOW: UnixMillis = UnixMillis(1_795_312_801_234);
@@ -26,6 +27,26 @@ pub(crate) fn key(number: u64) -> JobKey {
         app: AppName::new("main").unwrap(),
         out_request_no: MerchantNo::new(&format!("R{number:015}")).unwrap(),
     }
+}
+
+/// What tells the notice of an operation from others.
+pub(crate) fn notice(operation_id: &str) -> NoticeKey {
+    let operation = Operation {
+        auth_no: AlipayNo::new("A1").ok(),
+        out_order_no: None,
+        operation_id: AlipayNo::new(operation_id).ok(),
+        out_request_no: None,
+        amount: Fen::new(888),
+        status: OperationStatus::Success,
+        operation_type: Some(OperationType::Pay),
+        order_title: None,
+        remark: None,
+        payer_user_id: None,
+        payee_user_id: None,
+        gmt_trans: None,
+    };
+    let notice = Notice::new(AppName::new("main").unwrap(), Kind::Pay, operation);
+    notice.unwrap().key().clone()
 }
 
 /// A claim of the job of `key` by the holder of `token`.

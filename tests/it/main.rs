@@ -26,6 +26,7 @@ mod ledger_entries;
 mod lifecycle_search;
 mod lifecycle_table;
 mod metrics_doc;
+mod notify;
 mod openssl;
 mod patience;
 mod properties;

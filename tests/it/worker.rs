@@ -3,6 +3,7 @@
 
 mod fakes;
 mod jobs;
+mod notices;
 mod orders;
 mod rules;
 mod world;

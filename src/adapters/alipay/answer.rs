@@ -373,7 +373,7 @@ fn ident<T>(
 }
 
 /// Takes what has the shape `YYYY-MM-DD HH:MM:SS`.
-fn timestamp(text: &str) -> Option<String> {
+pub(super) fn timestamp(text: &str) -> Option<String> {
     const SHAPE: &[u8; 19] = b"0000-00-00 00:00:00";
     let fits = text.len() == SHAPE.len()
         && text

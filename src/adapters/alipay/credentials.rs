@@ -145,6 +145,11 @@ impl Credentials {
         Template::new(&self.own.with(return_url), method)
     }
 
+    /// Alipay's id of the app.
+    pub(super) fn app_id(&self) -> &str {
+        &self.own.app_id
+    }
+
     pub(super) fn seal(&self) -> Seal<'_> {
         Seal {
             signer: &self.signer,

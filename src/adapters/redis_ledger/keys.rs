@@ -2,6 +2,7 @@
 
 use crate::domain::ident::{AppName, MerchantNo};
 use crate::domain::job::JobKey;
+use crate::domain::notice::NoticeKey;
 
 /// The names of one ledger's keys, which all start with its prefix.
 #[derive(Clone, Debug)]
@@ -42,6 +43,11 @@ impl Keys {
         job_of_member(tag.strip_suffix('}')?)
     }
 
+    /// What is remembered of a notice: `<prefix>:notice:{<its event's id>}`.
+    pub(super) fn notice(&self, key: &NoticeKey) -> String {
+        format!("{}:notice:{{{key}}}", self.prefix)
+    }
+
     /// The tripwire's canary, a string that never expires.
     pub(super) fn canary(&self) -> String {
         format!("{}:canary", self.prefix)
@@ -75,8 +81,11 @@ pub(super) fn job_of_member(member: &str) -> Option<JobKey> {
 #[cfg(test)]
 mod tests {
     use super::{Keys, job_of_member, member};
-    use crate::domain::ident::{AppName, MerchantNo};
-    use crate::domain::job::JobKey;
+    use crate::domain::ident::{AlipayNo, AppName, MerchantNo};
+    use crate::domain::job::{JobKey, Kind};
+    use crate::domain::money::Fen;
+    use crate::domain::notice::Notice;
+    use crate::domain::verdict::{Operation, OperationStatus, OperationType};
 
     fn key() -> JobKey {
         JobKey {
@@ -99,8 +108,27 @@ mod tests {
     #[test]
     fn other_keys_are_no_entries() {
         let keys = Keys::new("hongbao".to_owned());
+        let operation = Operation {
+            auth_no: AlipayNo::new("A1").ok(),
+            out_order_no: None,
+            operation_id: AlipayNo::new("B2").ok(),
+            out_request_no: None,
+            amount: Fen::new(1),
+            status: OperationStatus::Success,
+            operation_type: Some(OperationType::Pay),
+            order_title: None,
+            remark: None,
+            payer_user_id: None,
+            payee_user_id: None,
+            gmt_trans: None,
+        };
+        let notice = Notice::new(key().app, Kind::Pay, operation).unwrap();
+        let notice = notice.key().clone();
+        let name = "hongbao:notice:{main/notification/A1/B2/SUCCESS}";
+        assert_eq!(keys.notice(&notice), name);
         for name in [
             keys.canary(),
+            keys.notice(&notice),
             keys.unsettled(),
             keys.fence(),
             "hongbao:{}".to_owned(),

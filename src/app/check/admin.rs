@@ -1,4 +1,4 @@
-//! The address of the admin page: free, or ours already.
+//! The addresses to listen on: free, or ours already.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,22 +17,31 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How much of the page is read, in bytes.
 const PAGE_BYTES_MAX: u64 = 64 * 1024;
 
+/// The admin page's address, and that for notifications where there is one.
+pub(super) async fn check(config: &Config) -> Vec<Row> {
+    let mut rows = vec![check_one(config, "admin", config.admin.listen).await];
+    if let Some(listen) = config.notify.listen {
+        rows.push(check_one(config, "notify", listen).await);
+    }
+    rows
+}
+
 /// Takes the address for a moment and gives it back; if it is taken, asks who is there.
-pub(super) async fn check(config: &Config) -> Row {
-    let listen = config.admin.listen;
+async fn check_one(config: &Config, area: &'static str, listen: SocketAddr) -> Row {
     let subject = format!("listen on {listen}");
     let error = match TcpListener::bind(listen).await {
-        Ok(_listener) => return Row::new("admin", subject, State::Ok, "free"),
+        Ok(_listener) => return Row::new(area, subject, State::Ok, "free"),
         Err(error) => error,
     };
-    if error.kind() == io::ErrorKind::AddrInUse && is_hongbaod(listen).await {
+    // The listener for notifications does not say who it is; its daemon's admin page does.
+    if error.kind() == io::ErrorKind::AddrInUse && is_hongbaod(config.admin.listen).await {
         let detail = "taken by a hongbaod that runs here already";
-        return Row::new("admin", subject, State::Note, detail);
+        return Row::new(area, subject, State::Note, detail);
     }
     let fault = format!("cannot be listened on: {error}");
     let remedy = "choose another address, or end what listens there".to_owned();
-    let problem = config.problem("admin.listen", fault, remedy);
-    Row::new("admin", subject, State::Mistake, problem.to_string())
+    let problem = config.problem(&format!("{area}.listen"), fault, remedy);
+    Row::new(area, subject, State::Mistake, problem.to_string())
 }
 
 /// Whether the page at an address says that it is ours.

@@ -21,8 +21,6 @@ pub enum Support {
 
 const ENCRYPTION_KEY: Support =
     Support::Refused("is spelled otherwise here: give the key as aes_key_file or aes_key");
-const NOTIFY_KEY: Support =
-    Support::Refused("receiving notifications is not supported by this version");
 const SENTINEL_KEY: Support = Support::Refused("sentinel mode is not supported by this version");
 
 /// Every key, in the order of the example file.
@@ -93,7 +91,9 @@ pub const KEYS: &[Key] = &[
     read("pacing.concurrency_min"),
     read("pacing.concurrency_max"),
     read("admin.listen"),
-    refused("notify.listen", NOTIFY_KEY),
+    read("notify.listen"),
+    read("notify.rate_per_source"),
+    read("notify.trusted_proxies"),
     read("log.format"),
     read("log.level"),
     read("shutdown.grace"),

@@ -3,6 +3,7 @@
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use crate::app::metrics::catalog::Catalog;
+use crate::app::metrics::notifications::NotificationResult;
 use crate::domain::ident::AppName;
 use crate::domain::job::Kind;
 use crate::domain::money::Fen;
@@ -11,6 +12,9 @@ use crate::lifecycle::DeferReason;
 
 /// `deferrals_total{reason}` of a delivery that met somebody else's lease.
 const PARKED: &str = "parked";
+
+/// `notifications_total{app}` of a path that names none of ours; no app can have this name.
+const NO_APP: &str = "(none)";
 
 /// From a gateway nearby to the timeout and what lies just above it.
 const GATEWAY_SECONDS: [f64; 13] = [
@@ -113,6 +117,7 @@ pub(super) struct Families {
     gateway_requests: IntCounterVec,
     gateway_codes: IntCounterVec,
     gateway_duration: HistogramVec,
+    notifications: IntCounterVec,
     pacing_limit: IntGaugeVec,
     pacing_wait: HistogramVec,
     breaker_open: IntGaugeVec,
@@ -221,6 +226,11 @@ impl Families {
                 "How long calls to Alipay took, the ones that were given up included.",
                 &GATEWAY_SECONDS,
             ),
+            notifications: catalog.counter(
+                "notifications_total",
+                &["app", "result"],
+                "Requests to the listener for notifications, by what became of them.",
+            ),
             pacing_limit: catalog.gauge(
                 "pacing_limit",
                 &["app"],
@@ -269,6 +279,7 @@ impl Families {
 /// One app's children.
 #[derive(Debug)]
 pub(super) struct AppMetrics {
+    notifications: [IntCounter; NotificationResult::ALL.len()],
     kinds: [AppKindMetrics; Kind::ALL.len()],
     pub(super) pacing_limit: IntGauge,
     pub(super) breaker_open: IntGauge,
@@ -293,6 +304,7 @@ impl AppMetrics {
     pub(super) fn new(families: &Families, app: &AppName) -> Self {
         let app = app.as_str();
         Self {
+            notifications: notifications(families, app),
             kinds: Kind::ALL.map(|kind| AppKindMetrics::new(families, app, kind)),
             pacing_limit: families.pacing_limit.with_label_values(&[app]),
             breaker_open: families.breaker_open.with_label_values(&[app]),
@@ -301,6 +313,26 @@ impl AppMetrics {
 
     pub(super) fn kind(&self, kind: Kind) -> &AppKindMetrics {
         &self.kinds[kind.index()]
+    }
+
+    /// Counts a notification that ended so.
+    pub(super) fn notified(&self, result: NotificationResult) {
+        count_notification(&self.notifications, result);
+    }
+}
+
+fn notifications(families: &Families, app: &str) -> [IntCounter; NotificationResult::ALL.len()] {
+    NotificationResult::ALL.map(|result| {
+        let labels = [app, result.as_str()];
+        families.notifications.with_label_values(&labels)
+    })
+}
+
+fn count_notification(counters: &[IntCounter], result: NotificationResult) {
+    let mut children = NotificationResult::ALL.iter().zip(counters);
+    let word = result.as_str();
+    if let Some((_, counter)) = children.find(|(other, _)| other.as_str() == word) {
+        counter.inc();
     }
 }
 
@@ -395,6 +427,8 @@ impl KindMetrics {
 /// What has no app and no kind, or open labels.
 #[derive(Debug)]
 pub(super) struct Shared {
+    /// Of paths that name no configured app, whatever they name.
+    notifications: [IntCounter; NotificationResult::ALL.len()],
     pub(super) contradictions: IntCounter,
     pub(super) buried: IntCounterVec,
     pub(super) unsettled_oldest_age: IntGauge,
@@ -416,6 +450,7 @@ impl Shared {
     pub(super) fn new(families: Families) -> Self {
         const NONE: [&str; 0] = [];
         Self {
+            notifications: notifications(&families, NO_APP),
             contradictions: families.contradictions.with_label_values(&NONE),
             buried: families.buried,
             unsettled_oldest_age: families.unsettled_oldest_age.with_label_values(&NONE),
@@ -431,6 +466,11 @@ impl Shared {
             ledger_memory_lost: families.ledger_memory_lost.with_label_values(&NONE),
             losses_counted: std::sync::Mutex::new(0),
         }
+    }
+
+    /// Counts a notification to nobody.
+    pub(super) fn notified(&self, result: NotificationResult) {
+        count_notification(&self.notifications, result);
     }
 
     /// Brings the counter up to `losses`, the ledger's own count.

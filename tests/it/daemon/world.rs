@@ -140,9 +140,11 @@ impl World {
         let line = process.line(Stream::Stderr, "hongbaod takes jobs").await;
         let line: Value = serde_json::from_str(&line).unwrap();
         let admin = format!("http://{}", line["admin"].as_str().unwrap());
+        let notify = line["notify"].as_str().map(str::to_owned);
         let daemon = Daemon {
             process,
             admin,
+            notify,
             http: self.http.clone(),
         };
         daemon.ready().await;
@@ -282,10 +284,18 @@ impl World {
 pub(crate) struct Daemon {
     pub(crate) process: Process,
     admin: String,
+    /// Where it takes notifications.
+    notify: Option<String>,
     http: reqwest::Client,
 }
 
 impl Daemon {
+    /// Where Alipay would notify the app `main`.
+    pub(crate) fn notify_url(&self) -> String {
+        let address = self.notify.as_ref().expect("notify.listen is configured");
+        format!("http://{address}/alipay/notify/main")
+    }
+
     /// A page of the admin listener, with its status.
     pub(crate) async fn page(&self, path: &str) -> (u16, String) {
         let answer = self.http.get(format!("{}{path}", self.admin)).send().await;

@@ -6,8 +6,10 @@ use std::collections::BTreeSet;
 use hongbaod::app::digest::{digest, fingerprint};
 use hongbaod::app::outcome_event::{CONTENT_TYPE, encode};
 use hongbaod::domain::draft::FieldError;
-use hongbaod::domain::ident::AlipayNo;
-use hongbaod::domain::job::{Job, Kind, MoneyJob};
+use hongbaod::domain::ident::{AlipayNo, MerchantNo};
+use hongbaod::domain::job::{Job, Kind, Labels, MoneyJob};
+use hongbaod::domain::money::Fen;
+use hongbaod::domain::notice::{Notice, Telling};
 use hongbaod::domain::outcome::{
     Announcement, Failure, Invalid, Outcome, QueryAnswer, Rejection, Resolution, SignedOrder,
 };
@@ -104,6 +106,31 @@ fn operation() -> Operation {
     }
 }
 
+/// What was left of the packet goes back by itself.
+fn automatic_refund() -> Notice {
+    let operation = Operation {
+        auth_no: alipay_no("2026112210002001000000000001"),
+        out_order_no: MerchantNo::new("P202611220001").ok(),
+        operation_id: alipay_no("20261124000000000009"),
+        out_request_no: MerchantNo::new("20261124000000000009").ok(),
+        amount: Fen::new(49_000),
+        operation_type: Some(OperationType::Refund),
+        gmt_trans: Some("2026-11-24 10:00:00".to_owned()),
+        ..operation()
+    };
+    let app = money(Kind::Pay).app;
+    Notice::new(app, Kind::Refund, operation).unwrap()
+}
+
+/// An operation that no job asked for.
+fn told(notice: Notice) -> Box<Telling> {
+    Box::new(Telling {
+        kind: notice.kind(),
+        labels: Labels::default(),
+        notice,
+    })
+}
+
 /// The page's examples in their order.
 fn story() -> Vec<Announcement> {
     let (disburse, refund, pay) = (money(Kind::Disburse), money(Kind::Refund), money(Kind::Pay));
@@ -157,6 +184,10 @@ fn story() -> Vec<Announcement> {
             evidence: "alipay reports the operation as succeeded",
             at: AT,
         },
+        Announcement::Notified {
+            told: told(automatic_refund()),
+            at: AT,
+        },
         answered(QueryAnswer::Found(Box::new(operation())), 1),
         answered(QueryAnswer::NotFound, 1),
         answered(QueryAnswer::Unresolved, 10),
@@ -198,6 +229,10 @@ fn the_table_of_data_names_exactly_the_keys_that_the_encoder_writes() {
     let encoded = encoded();
     for (routing_key, body) in &encoded {
         let mut named = column("key of `data`");
+        // Each of these is there only where it says something.
+        if body["data"].get("origin").is_none() {
+            named.remove("origin");
+        }
         for (key, of) in [
             ("order_string", "app_pay.signed"),
             ("page_url", "page_pay.signed"),
@@ -208,6 +243,8 @@ fn the_table_of_data_names_exactly_the_keys_that_the_encoder_writes() {
         }
         assert_eq!(named, keys(&body["data"]), "{routing_key}");
     }
+    let origins = encoded.iter().map(|(_, body)| body["data"].get("origin"));
+    assert_eq!(origins.flatten().count(), 1);
     assert_eq!(column("attribute"), keys(&encoded[0].1));
     assert!(PAGE.contains(CONTENT_TYPE));
 }

@@ -3,14 +3,16 @@
 use std::path::Path;
 use std::{fs, panic};
 
-use super::checks::{answer, config, job_body, key_text, ledger_value, money, params};
+use super::checks::{
+    answer, config, job_body, key_text, ledger_value, money, notification, params,
+};
 use crate::tree::text_files;
 
 /// What a target does with its bytes.
 type Check = fn(&[u8]);
 
 /// Every fuzz target. Those of texts pass by what is not UTF-8, as libFuzzer does.
-const TARGETS: [(&str, Check); 8] = [
+const TARGETS: [(&str, Check); 9] = [
     ("canonical_string", params::check),
     ("config", |bytes| of_text(bytes, config::check)),
     ("gateway_answer", answer::check_unsigned),
@@ -18,6 +20,7 @@ const TARGETS: [(&str, Check); 8] = [
     ("key_text", |bytes| of_text(bytes, key_text::check)),
     ("ledger_value", ledger_value::check),
     ("money_and_duration", |bytes| of_text(bytes, money::check)),
+    ("notification", notification::check),
     ("signed_answer", answer::check_signed),
 ];
 

@@ -12,7 +12,7 @@ use proptest::prelude::{BoxedStrategy, Just, Strategy, any};
 use proptest::{prop_assert_eq, prop_oneof, proptest};
 
 use super::cases;
-use super::checks::{config, key_text, ledger_value, money, params};
+use super::checks::{config, key_text, ledger_value, money, notification, params};
 use crate::ledger_entries;
 
 /// The last of each kind of text that is taken, and the first that is not.
@@ -149,6 +149,17 @@ proptest! {
     #[test]
     fn forms_are_read_by_the_standard(form in "([a-c=&+%]|%[0-9a-fA-F]{2}|%[!-~]{2}|[ -~]){0,24}") {
         params::check(form.as_bytes());
+    }
+
+    #[test]
+    fn notifications_say_what_alipay_signed_and_nothing_else(
+        changes in vec((
+            "app_id|auth_no|charset|operation_id|out_request_no|operation_type|amount|status|payee_user_id|remark|[a-c&=]{0,3}",
+            "|null|[0-9]{1,3}(\\.[0-9]{1,3})?|(SUCCESS|CLOSED|PAY|REFUND|GBK|utf-8)|[a-z]{0,3}&(status|amount)?=?[a-z]?|[ -~]{0,6}|[\u{80}-\u{ffff}]{0,4}",
+        ), 0..5)
+    ) {
+        let changes: Vec<String> = changes.into_iter().map(|(n, v)| format!("{n}\0{v}")).collect();
+        notification::check(changes.join("\0").as_bytes());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use hongbaod::domain::draft::FieldError;
 use hongbaod::domain::entry::{Entry, LeaseToken, RequestDigest, ReturnAddress};
 use hongbaod::domain::ident::AppName;
 use hongbaod::domain::job::{JobKey, Kind, MoneyJob, QueryTarget};
+use hongbaod::domain::notice::{Mark, NoticeKey};
 use hongbaod::domain::outcome::SignedOrder;
 use hongbaod::domain::time::{Monotonic, UnixMillis};
 use hongbaod::domain::verdict::{Finding, Verdict};
@@ -255,6 +256,15 @@ impl Ledger for JournalLedger {
     async fn scan(&self, cursor: ScanCursor) -> Result<(Vec<JobKey>, ScanCursor), LedgerError> {
         self.check()?;
         self.inner.scan(cursor).await
+    }
+    async fn mark(&self, notice: &NoticeKey) -> Result<Option<Mark>, LedgerError> {
+        self.check()?;
+        self.inner.mark(notice).await
+    }
+    async fn set_mark(&self, notice: &NoticeKey, mark: Mark) -> Result<(), LedgerError> {
+        self.check()?;
+        self.journal.note(format!("mark {mark:?}"));
+        self.inner.set_mark(notice, mark).await
     }
     fn health(&self) -> LedgerHealth {
         LedgerHealth {

@@ -45,6 +45,8 @@ pub(crate) struct World {
     pub(crate) gateway: Arc<ScriptedGateway>,
     pub(crate) events: Arc<Mailbox<EventMessage>>,
     pub(crate) clock: Arc<VirtualClock>,
+    pub(crate) worker: Arc<Worker>,
+    metrics: Arc<Metrics>,
     shutdown: CancellationToken,
     running: JoinHandle<()>,
 }
@@ -127,10 +129,12 @@ impl World {
             random: Arc::new(Counting::default()),
         };
         let pacing = Pacing::new(pacing, &[app()], dyn_clock);
-        let worker = Worker::new(ports, options, pacing, Arc::new(Metrics::new(&[app()])));
+        let metrics = Arc::new(Metrics::new(&[app()]));
+        let worker = Worker::new(ports, options, pacing, Arc::clone(&metrics));
         let shutdown = CancellationToken::new();
         let stop = shutdown.clone();
-        let running = tokio::spawn(async move { worker.run(stop, Duration::from_secs(25)).await });
+        let running = Arc::clone(&worker);
+        let running = tokio::spawn(async move { running.run(stop, Duration::from_secs(25)).await });
         Self {
             journal,
             ledger,
@@ -138,6 +142,8 @@ impl World {
             gateway,
             events,
             clock,
+            worker,
+            metrics,
             shutdown,
             running,
         }
@@ -167,6 +173,14 @@ impl World {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         panic!("never {count} times {what}: {:#?}", self.journal.lines());
+    }
+
+    /// A metric's value, by its name and labels without `hongbaod_`.
+    pub(crate) fn metric(&self, name: &str) -> String {
+        let name = format!("hongbaod_{name} ");
+        let text = self.metrics.encode();
+        let value = text.lines().find_map(|line| line.strip_prefix(&name));
+        value.unwrap_or_else(|| panic!("{name}")).to_owned()
     }
 
     /// Stops the worker in good order.

@@ -55,7 +55,9 @@ fn a_mistake_is_told_with_its_line_its_key_and_what_is_right() {
         ("alipay", "gateway = \"openapi.alipay.com\"", "alipay.gateway: \"openapi.alipay.com\" is not such a URL; write http:// or https://, a host and a path, without user, query or fragment".into()),
         ("alipay.codes", "final = [\"A B\"]", "alipay.codes.final: \"A B\" is not a code; write 1 to 128 of A-Z, a-z, 0-9, _, dot and -".into()),
         ("admin", "listen = \"localhost:9464\"", "admin.listen: \"localhost:9464\" is not an address; write ip:port, for example \"127.0.0.1:9464\" or \"[::1]:9464\"".into()),
-        ("notify", "listen = \"0.0.0.0:8080\"", "notify.listen: receiving notifications is not supported by this version; take the key out".into()),
+        ("notify", "listen = \"0.0.0.0\"", "notify.listen: \"0.0.0.0\" is not an address; write ip:port, for example \"127.0.0.1:9464\" or \"[::1]:9464\"".into()),
+        ("notify", "rate_per_source = 0", "notify.rate_per_source: 0 is out of range; write a whole number from 1 to 1000000".into()),
+        ("notify", "trusted_proxies = [\"10.0.0.0/33\"]", "notify.trusted_proxies: \"10.0.0.0/33\" is no network; write for example [\"10.0.0.0/8\", \"192.0.2.7\"]".into()),
         ("log", "format = \"xml\"", "log.format: \"xml\" is none of the words; write \"json\" or \"text\"".into()),
         ("log", "level = 3", "log.level: is a whole number, not text; write \"error\" or \"warn\" or \"info\" or \"debug\" or \"trace\"".into()),
         ("shutdown", "grace = \"0s\"", "shutdown.grace: \"0s\" is out of range; write \"1s\" to \"1h\"".into()),
@@ -63,7 +65,8 @@ fn a_mistake_is_told_with_its_line_its_key_and_what_is_right() {
     for (table, line, message) in cases {
         let told = with_app(&format!("[{table}]\n{line}"), &[]).unwrap_err();
         if message == "no such key" {
-            let tables = "rabbitmq, redis, ledger, alipay, retry, pacing, admin, log, shutdown";
+            let tables =
+                "rabbitmq, redis, ledger, alipay, retry, pacing, admin, notify, log, shutdown";
             let message = format!("config.toml:1: {table}: no such key; the tables are {tables}");
             assert_eq!(told, message);
         } else {

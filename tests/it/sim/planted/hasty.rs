@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use hongbaod::app::worker::Ports;
 use hongbaod::domain::entry::{Entry, ReturnAddress};
 use hongbaod::domain::job::{JobKey, Kind};
+use hongbaod::domain::notice::{Mark, NoticeKey};
 use hongbaod::domain::time::UnixMillis;
 use hongbaod::ports::broker::{
     Broker, Delivery, DeliveryTag, Epitaph, EventMessage, JobCopy, PublishError, Settlement,
@@ -103,6 +104,12 @@ impl Ledger for Hasty {
     }
     async fn scan(&self, cursor: ScanCursor) -> Result<(Vec<JobKey>, ScanCursor), LedgerError> {
         self.ledger.scan(cursor).await
+    }
+    async fn mark(&self, notice: &NoticeKey) -> Result<Option<Mark>, LedgerError> {
+        self.ledger.mark(notice).await
+    }
+    async fn set_mark(&self, notice: &NoticeKey, mark: Mark) -> Result<(), LedgerError> {
+        self.ledger.set_mark(notice, mark).await
     }
     fn health(&self) -> LedgerHealth {
         self.ledger.health()

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hongbaod::domain::entry::{Entry, Ticket};
 use hongbaod::domain::job::JobKey;
+use hongbaod::domain::notice::{Mark, NoticeKey};
 use hongbaod::domain::time::UnixMillis;
 use hongbaod::ports::clock::Clock;
 use hongbaod::ports::ledger::{
@@ -137,6 +138,12 @@ impl Ledger for BadLedger {
     }
     async fn scan(&self, cursor: ScanCursor) -> Result<(Vec<JobKey>, ScanCursor), LedgerError> {
         self.inner.scan(cursor).await
+    }
+    async fn mark(&self, notice: &NoticeKey) -> Result<Option<Mark>, LedgerError> {
+        self.inner.mark(notice).await
+    }
+    async fn set_mark(&self, notice: &NoticeKey, mark: Mark) -> Result<(), LedgerError> {
+        self.inner.set_mark(notice, mark).await
     }
     fn health(&self) -> LedgerHealth {
         self.blind(self.inner.health())

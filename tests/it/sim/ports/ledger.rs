@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hongbaod::domain::entry::Entry;
 use hongbaod::domain::job::JobKey;
+use hongbaod::domain::notice::{Mark, NoticeKey};
 use hongbaod::domain::time::UnixMillis;
 use hongbaod::ports::ledger::{
     Connection, Ledger, LedgerError, LedgerHealth, Removed, Revision, ScanCursor, Versioned,
@@ -37,6 +38,11 @@ fn ledger_error(failed: Failed) -> LedgerError {
             reason: "OOM".to_owned(),
         },
     }
+}
+
+/// This Alipay sends none.
+fn no_notifications() -> LedgerError {
+    LedgerError::Unavailable("there are no notifications in the simulation".into())
 }
 
 fn short(entry: &Entry) -> String {
@@ -149,6 +155,12 @@ impl Ledger for SimLedger {
             (state.store.scan(), ScanCursor::START)
         })
         .await
+    }
+    async fn mark(&self, _notice: &NoticeKey) -> Result<Option<Mark>, LedgerError> {
+        Err(no_notifications())
+    }
+    async fn set_mark(&self, _notice: &NoticeKey, _mark: Mark) -> Result<(), LedgerError> {
+        Err(no_notifications())
     }
     fn health(&self) -> LedgerHealth {
         *self.0.health.borrow()

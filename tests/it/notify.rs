@@ -1,0 +1,7 @@
+//! Notifications over real HTTP, with real RabbitMQ and real Redis behind them.
+
+mod alipay;
+mod daemon;
+mod flood;
+mod listener;
+mod place;
