@@ -2,6 +2,7 @@
 //! [`crate::app`] and [`crate::sandbox`].
 
 mod check;
+mod codes;
 mod completions;
 mod configuration;
 mod demo;
@@ -79,6 +80,9 @@ enum Command {
     /// Sign an order that a person pays in Alipay's app or on its page.
     #[command(after_help = sign::EXAMPLES)]
     Sign(Box<sign::SignArgs>),
+    /// Explain Alipay's codes: the meaning, what is done, what to do.
+    #[command(after_help = codes::EXAMPLES)]
+    Codes(codes::CodesArgs),
     /// Print a completion script for a shell.
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::CompletionsArgs),
@@ -123,6 +127,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Watch(args) => block_on(watch::execute(args, named)),
         Command::Show(args) => block_on(show::execute(args, named)),
         Command::Sign(args) => sign::execute(&args, named),
+        Command::Codes(args) => codes::execute(&args, named),
         Command::Completions(args) => completions::execute(&args),
     }
 }

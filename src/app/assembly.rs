@@ -55,6 +55,8 @@ pub struct Assembly {
     pub pacing: Arc<Pacing>,
     /// Its metrics.
     pub metrics: Arc<Metrics>,
+    /// Alipay itself, whose keys can be exchanged; the same as in `ports`.
+    pub alipay: Arc<AlipayGateway>,
     /// What tells true notifications from others.
     pub notifications: Arc<dyn Notifications>,
     /// The embedded broker, where there is one: `demo` feeds it.
@@ -126,6 +128,7 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
     let ledger = ledger(config, &clock, &random).await?;
     let (broker, embedded) = broker(config, &clock, &random).await?;
     let default_app = alipay_setup::default_app(config).filter(|app| gateway.apps().contains(app));
+    let alipay = Arc::clone(&gateway);
     let notifications: Arc<dyn Notifications> = Arc::<AlipayGateway>::clone(&gateway);
     let ports = Ports {
         ledger,
@@ -146,6 +149,7 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
         ports,
         pacing,
         metrics,
+        alipay,
         notifications,
         embedded,
     })
@@ -166,6 +170,10 @@ fn gateway(
             | AlipayError::Parameter { .. }
             | AlipayError::Key { .. }
             | AlipayError::OwnPublicKey { .. }
+            | AlipayError::Certificate { .. }
+            | AlipayError::OtherCertificate { .. }
+            | AlipayError::NoKey { .. }
+            | AlipayError::UnknownApp { .. }
             | AlipayError::Http(_) => "alipay.apps",
         };
         let mut fault = error.to_string();

@@ -66,6 +66,10 @@ pub fn sign(config: &Config, body: &[u8]) -> Result<Signed, OrderSigningError> {
             "app", fault,
         )]));
     };
+    let unwritable = gateway.unwritable(&job);
+    if !unwritable.is_empty() {
+        return Err(OrderSigningError::Order(unwritable));
+    }
     let order = gateway
         .sign_order(&job, &prepared)
         .ok_or(OrderSigningError::Sign)?;

@@ -49,6 +49,9 @@ impl CodeClass {
     }
 }
 
+/// The metric label of every code that is not in the table.
+pub const OTHER: &str = "other";
+
 /// One row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CodeRow {
@@ -91,6 +94,21 @@ pub fn rows() -> impl Iterator<Item = &'static CodeRow> {
     table::TABLE.iter()
 }
 
+/// Returns the rows that `text` is about: those of a gateway code, or those that match a
+/// `sub_code`, with or without a system's prefix. The row for every other `sub_code` is not among
+/// the latter.
+#[must_use]
+pub fn find(text: &str) -> Vec<&'static CodeRow> {
+    let of_code: Vec<_> = rows().filter(|row| row.code == text).collect();
+    if !of_code.is_empty() {
+        return of_code;
+    }
+    let bare = without_system(text);
+    rows()
+        .filter(|row| row.sub_code != "*" && row.matches(row.code, bare))
+        .collect()
+}
+
 /// Returns what `code` and `sub_code` mean as the answer to `method`, by the table alone.
 ///
 /// A system's prefix, as in `ACQ.SYSTEM_ERROR`, does not matter.
@@ -108,7 +126,6 @@ pub fn classify(code: &str, sub_code: Option<&str>, method: Method) -> CodeClass
 /// missing `sub_code`.
 #[must_use]
 pub fn known_label(code: &str, sub_code: Option<&str>) -> (&'static str, &'static str) {
-    const OTHER: &str = "other";
     let sub_code = sub_code.map(without_system);
     let Some(row) = row(code, sub_code.unwrap_or_default()) else {
         return (OTHER, OTHER);
@@ -247,6 +264,13 @@ impl Codes {
         }
         self.extra.push((bare.to_owned(), class));
         Ok(())
+    }
+
+    /// Returns the codes that were added, each with its class.
+    pub fn added(&self) -> impl Iterator<Item = (&str, CodeClass)> {
+        self.extra
+            .iter()
+            .map(|(sub_code, class)| (sub_code.as_str(), *class))
     }
 
     /// Returns what `code` and `sub_code` mean as the answer to `method`.

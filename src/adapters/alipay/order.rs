@@ -5,7 +5,7 @@
 //! and `pageExecute` of its SDKs.
 
 use crate::adapters::alipay::request::SignedRequest;
-use crate::adapters::alipay::wire::{FormError, form_decode};
+use crate::adapters::alipay::wire::{FormError, form_decode_bytes};
 
 /// Returns the order string for Alipay's app: every parameter, `sign` too, sorted by name and
 /// percent-encoded. It is handed on as it is.
@@ -38,8 +38,12 @@ pub fn page_url(request: &SignedRequest) -> String {
 /// [`FormError`] if the request's own body is no form.
 pub fn page_form(request: &SignedRequest) -> Result<String, FormError> {
     let mut fields = String::new();
-    for (name, value) in form_decode(request.body.as_bytes())? {
-        let (name, value) = (escape(&name), escape(&value));
+    let charset = request.charset;
+    for (name, value) in form_decode_bytes(request.body.as_bytes())? {
+        let text = |bytes: &[u8]| charset.decode(bytes).map(|text| escape(&text));
+        let (Some(name), Some(value)) = (text(&name), text(&value)) else {
+            return Err(FormError::Utf8);
+        };
         let field = [
             "<input type=\"hidden\" name=\"",
             &name,
@@ -50,9 +54,11 @@ pub fn page_form(request: &SignedRequest) -> Result<String, FormError> {
         fields.push_str(&field.concat());
     }
     let action = escape(&request.url);
+    // The page is in UTF-8, what it submits in the charset that was signed.
+    let charset = charset.as_str();
     Ok(format!(
         "<!doctype html>\n<html lang=\"zh-CN\">\n<head><meta charset=\"utf-8\"><title>支付宝</title></head>\n\
-         <body>\n<form name=\"punchout_form\" method=\"post\" action=\"{action}\">\n{fields}\
+         <body>\n<form name=\"punchout_form\" method=\"post\" accept-charset=\"{charset}\" action=\"{action}\">\n{fields}\
          <noscript><input type=\"submit\" value=\"立即支付\"></noscript>\n</form>\n\
          <script>document.forms[0].submit();</script>\n</body>\n</html>\n"
     ))
@@ -78,12 +84,13 @@ fn escape(text: &str) -> String {
 mod tests {
     use super::{escape, order_string, page_form, page_url};
     use crate::adapters::alipay::request::SignedRequest;
-    use crate::adapters::alipay::wire::form_encode;
+    use crate::adapters::alipay::wire::{Charset, form_encode, form_encode_bytes};
 
     fn request() -> SignedRequest {
         SignedRequest {
             url: "https://gateway.test/gateway.do?app_id=1&charset=utf-8&sign_type=RSA2&timestamp=t&sign=a%2Bb".to_owned(),
             body: form_encode([("biz_content", r#"{"order_title":"<红'包> & \"co\""}"#)]),
+            charset: Charset::Utf8,
         }
     }
 
@@ -123,5 +130,18 @@ mod tests {
             "{form}"
         );
         assert_eq!(escape("&<>\"'"), "&amp;&lt;&gt;&quot;&#39;");
+    }
+
+    #[test]
+    fn a_form_of_an_order_in_gbk_is_submitted_in_gbk() {
+        let content = Charset::Gbk.encode("红包").unwrap();
+        let request = SignedRequest {
+            body: form_encode_bytes([("biz_content", content)]),
+            charset: Charset::Gbk,
+            ..request()
+        };
+        let form = page_form(&request).unwrap();
+        assert!(form.contains("accept-charset=\"gbk\""), "{form}");
+        assert!(form.contains("value=\"红包\""), "{form}");
     }
 }

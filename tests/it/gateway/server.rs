@@ -6,6 +6,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+/// From a request to the bytes that answer it.
+pub(super) type Answering = Arc<dyn Fn(&Seen) -> Vec<u8> + Send + Sync>;
+
 /// What the server does once it has read a request.
 #[derive(Clone)]
 pub(super) enum Reply {
@@ -19,6 +22,8 @@ pub(super) enum Reply {
     Reset,
     /// Answers the first request of a connection, and closes at the second.
     BytesOnce(Vec<u8>),
+    /// Answers each request by what it asks.
+    By(Answering),
 }
 
 /// What is done with connections.
@@ -110,8 +115,14 @@ async fn serve(mut stream: TcpStream, reply: Reply, record: Arc<Mutex<Vec<Seen>>
         let Some(seen) = read_request(&mut stream).await else {
             return;
         };
+        let made = if let Reply::By(answer) = &reply {
+            answer(&seen)
+        } else {
+            Vec::new()
+        };
         record.lock().unwrap().push(seen);
         let (bytes, after) = match &reply {
+            Reply::By(_) => (made.as_slice(), After::Next),
             Reply::Bytes(bytes) => (bytes.as_slice(), After::Next),
             Reply::BytesThenClose(bytes) => (bytes.as_slice(), After::Close),
             Reply::BytesThenHang(bytes) => (bytes.as_slice(), After::Hang),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hongbaod::adapters::memory_broker::MemoryBroker;
 use hongbaod::adapters::memory_ledger::MemoryLedger;
+use hongbaod::domain::draft::FieldError;
 use hongbaod::domain::entry::{Entry, LeaseToken, RequestDigest, ReturnAddress};
 use hongbaod::domain::ident::AppName;
 use hongbaod::domain::job::{JobKey, Kind, MoneyJob, QueryTarget};
@@ -412,6 +413,11 @@ impl ScriptedGateway {
 impl Gateway for ScriptedGateway {
     fn apps(&self) -> Vec<AppName> {
         vec![app()]
+    }
+    fn unwritable(&self, job: &MoneyJob) -> Vec<FieldError> {
+        let has_emoji = job.canonical().contains('🧧');
+        let error = FieldError::new("order_title", "has the character U+1F9E7");
+        has_emoji.then_some(error).into_iter().collect()
     }
     fn prepare(&self, job: &MoneyJob) -> Option<Prepared> {
         let content = job.canonical();
