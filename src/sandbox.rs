@@ -7,6 +7,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,15 +21,19 @@ use crate::domain::money::Fen;
 use crate::sandbox::bank::{Bank, OpenError, Opening, OperationView, PacketView};
 use crate::sandbox::faults::{FaultDice, Faults, FaultsError};
 use crate::sandbox::keys::SandboxKeys;
-use crate::sandbox::state::State;
+use crate::sandbox::state::{SandboxClock, State};
 
 pub mod bank;
 pub mod faults;
 pub mod keys;
 
+mod cashier;
 mod console;
 mod gateway;
+mod html;
+mod same_origin;
 mod server;
+mod signed_form;
 mod state;
 
 pub use crate::sandbox::state::{Books, WallClock};
@@ -60,6 +65,8 @@ pub struct SandboxOptions {
     pub delay: Duration,
     /// The wall clock.
     pub clock: WallClock,
+    /// How many seconds pass inside in one second of the wall clock; 1 as a rule.
+    pub time_scale: NonZeroU32,
 }
 
 /// Why a sandbox did not start.
@@ -104,7 +111,8 @@ impl Sandbox {
     pub async fn start(options: SandboxOptions) -> Result<RunningSandbox, SandboxError> {
         options.faults.check().map_err(SandboxError::Faults)?;
         let mut bank = Bank::new(MERCHANT_FEN);
-        let now = (options.clock)();
+        let clock = SandboxClock::new(options.clock, options.time_scale);
+        let now = clock.now();
         for (out_order_no, amount) in options.packets {
             bank.open_packet(out_order_no.as_str(), amount, Opening::Paid, now)
                 .map_err(|source| SandboxError::Packet {
@@ -113,7 +121,7 @@ impl Sandbox {
                 })?;
         }
         let dice = FaultDice::new(options.seed, options.faults);
-        let mut state = State::new(options.app_id, &options.keys, options.clock, bank, dice)
+        let mut state = State::new(options.app_id, &options.keys, clock, bank, dice)
             .map_err(SandboxError::Keys)?;
         state.delay = options.delay;
         let state = Arc::new(state);
@@ -163,15 +171,14 @@ impl RunningSandbox {
     /// Every operation, oldest first.
     #[must_use]
     pub fn operations(&self) -> Vec<OperationView> {
-        let now = self.state.now();
-        self.state.bank().operations(usize::MAX, now)
+        self.state
+            .with_bank(|bank, now| bank.operations(usize::MAX, now))
     }
 
     /// Every packet, oldest first.
     #[must_use]
     pub fn packets(&self) -> Vec<PacketView> {
-        let now = self.state.now();
-        self.state.bank().packets(now)
+        self.state.with_bank(|bank, now| bank.packets(now))
     }
 
     /// Opens a packet, as the console does.
@@ -185,9 +192,9 @@ impl RunningSandbox {
         amount: Fen,
         opening: Opening,
     ) -> Result<(), OpenError> {
-        let now = self.state.now();
-        let mut bank = self.state.bank();
-        bank.open_packet(out_order_no.as_str(), amount, opening, now)
+        let number = out_order_no.as_str();
+        self.state
+            .with_bank(|bank, now| bank.open_packet(number, amount, opening, now))
     }
 
     /// Sets the fault knobs, as the console does.

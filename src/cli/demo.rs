@@ -148,6 +148,7 @@ async fn start_sandbox(
         seed: args.seed,
         delay: Duration::ZERO,
         clock: Arc::new(wall_clock::now),
+        time_scale: NonZeroU32::MIN,
     };
     Sandbox::start(options)
         .await

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +59,11 @@ pub(crate) struct SandboxArgs {
     #[arg(long, value_name = "FILE.json")]
     faults: Option<PathBuf>,
 
+    /// How many seconds pass inside in one second: deadlines come and notifications are
+    /// repeated so much sooner. Timestamps of calls are still held against the wall clock.
+    #[arg(long, value_name = "N", default_value_t = NonZeroU32::MIN)]
+    time_scale: NonZeroU32,
+
     /// What the faults are drawn from.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -97,6 +103,7 @@ pub(crate) async fn execute(args: SandboxArgs) -> Result<ExitCode, Failure> {
         seed: args.seed,
         delay: args.delay,
         clock: Arc::new(wall_clock::now),
+        time_scale: args.time_scale,
     };
     let sandbox = Sandbox::start(options)
         .await

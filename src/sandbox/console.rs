@@ -1,7 +1,6 @@
 //! The console under `/_sandbox`: JSON for programs, one page for people.
 //!
-//! It has no password; the sandbox belongs on a loopback address. Forms of other sites are
-//! refused by their `Origin`.
+//! Forms of other sites are refused.
 
 use axum::Router;
 use axum::body::Bytes;
@@ -17,9 +16,11 @@ use crate::domain::ident::MerchantNo;
 use crate::domain::money::Fen;
 use crate::sandbox::bank::{OpenError, Opening, OperationView};
 use crate::sandbox::faults::{Faults, FaultsError};
+use crate::sandbox::same_origin::{header_text, is_foreign};
 use crate::sandbox::server::Shared;
 use crate::sandbox::state::{Books, State};
 
+mod clock;
 mod page;
 
 pub(crate) fn routes() -> Router<Shared> {
@@ -30,6 +31,12 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/_sandbox/books", get(books))
         .route("/_sandbox/packets", get(packets).post(open_packet))
         .route(
+            "/_sandbox/clock",
+            get(clock::show)
+                .put(clock::put_forward)
+                .post(clock::put_forward),
+        )
+        .route(
             "/_sandbox/faults",
             get(show_faults).put(set_faults).post(set_faults),
         )
@@ -37,7 +44,7 @@ pub(crate) fn routes() -> Router<Shared> {
 
 async fn operations(Extracted(shared): Extracted<Shared>) -> Response {
     let state = &shared.state;
-    let operations = state.bank().operations(usize::MAX, state.now());
+    let operations = state.with_bank(|bank, now| bank.operations(usize::MAX, now));
     let operations: Vec<_> = operations.iter().map(OperationJson::of).collect();
     json_answer(StatusCode::OK, &operations)
 }
@@ -48,7 +55,7 @@ async fn books(Extracted(shared): Extracted<Shared>) -> Response {
 
 async fn packets(Extracted(shared): Extracted<Shared>) -> Response {
     let state = &shared.state;
-    let packets = state.bank().packets(state.now());
+    let packets = state.with_bank(|bank, now| bank.packets(now));
     let packets: Vec<_> = packets
         .iter()
         .map(|packet| {
@@ -98,22 +105,31 @@ async fn set_faults(
     }
 }
 
-/// A form's numbers and words as the JSON object that the knobs are read from.
+/// A form's numbers and words, groups written with a dot, as the JSON object that the knobs are read from.
 fn faults_of_form(body: &[u8]) -> Result<Faults, FaultsError> {
     let params = form_decode(body).map_err(|error| FaultsError::Json {
         detail: error.to_string(),
     })?;
-    let knobs: serde_json::Map<String, Value> = params
-        .into_iter()
-        .map(|(knob, text)| {
-            let value = match text.parse::<u64>() {
-                Ok(number) => Value::from(number),
-                Err(_) if text.is_empty() => Value::Null,
-                Err(_) => Value::from(text),
-            };
-            (knob, value)
-        })
-        .collect();
+    let mut knobs = serde_json::Map::new();
+    for (knob, text) in params {
+        let value = match text.parse::<u64>() {
+            Ok(number) => Value::from(number),
+            Err(_) if text.is_empty() => Value::Null,
+            Err(_) => Value::from(text),
+        };
+        match knob.split_once('.') {
+            None => {
+                knobs.insert(knob, value);
+            }
+            // A knob within a group: `notices.copies`.
+            Some((group, knob)) => {
+                let group = knobs.entry(group).or_insert_with(|| json!({}));
+                if let Value::Object(group) = group {
+                    group.insert(knob.to_owned(), value);
+                }
+            }
+        }
+    }
     Faults::from_json(Value::from(knobs).to_string().as_bytes())
 }
 
@@ -171,10 +187,8 @@ fn open(state: &State, packet: &NewPacket) -> Result<(), String> {
         Some("CLOSED") => Opening::Closed,
         Some(_) => return Err("status must be SUCCESS, INIT or CLOSED".to_owned()),
     };
-    let now = state.now();
-    let opened = state
-        .bank()
-        .open_packet(out_order_no.as_str(), amount, opening, now);
+    let number = out_order_no.as_str();
+    let opened = state.with_bank(|bank, now| bank.open_packet(number, amount, opening, now));
     opened.map_err(|error: OpenError| error.to_string())
 }
 
@@ -247,18 +261,6 @@ fn is_form(headers: &HeaderMap, body: &[u8]) -> bool {
     let called = header_text(headers, header::CONTENT_TYPE);
     let is_object = body.trim_ascii_start().starts_with(b"{");
     called.starts_with("application/x-www-form-urlencoded") && !is_object
-}
-
-/// Whether a browser says that the request comes from a page of another host.
-fn is_foreign(headers: &HeaderMap) -> bool {
-    let origin = header_text(headers, header::ORIGIN);
-    let host = header_text(headers, header::HOST);
-    !origin.is_empty() && origin.strip_prefix("http://") != Some(host)
-}
-
-fn header_text(headers: &HeaderMap, name: header::HeaderName) -> &str {
-    let value = headers.get(name).and_then(|value| value.to_str().ok());
-    value.unwrap_or_default()
 }
 
 fn refused(status: StatusCode, message: &str) -> Response {

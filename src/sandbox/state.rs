@@ -1,18 +1,63 @@
 //! What the gateway and the console share.
 
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::adapters::alipay::keys::KeyError;
 use crate::adapters::alipay::sign::{SignType, Signer, Verifier};
-use crate::domain::time::UnixMillis;
+use crate::domain::time::{UnixMillis, millis};
 use crate::sandbox::bank::{Bank, BankBooks};
 use crate::sandbox::faults::{FaultDice, Faults};
 use crate::sandbox::keys::SandboxKeys;
 
 /// The wall clock, as an argument: milliseconds since 1970.
 pub type WallClock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
+
+/// The sandbox's clock: the wall clock, hurried and put forward.
+///
+/// It runs the bank, its deadlines and the notifications. The timestamps of calls are held
+/// against the wall clock itself, for the clients live by that.
+pub(crate) struct SandboxClock {
+    wall: WallClock,
+    started_at: UnixMillis,
+    /// How many seconds pass in one.
+    scale: NonZeroU32,
+    put_forward_ms: AtomicU64,
+}
+
+impl SandboxClock {
+    pub(crate) fn new(wall: WallClock, scale: NonZeroU32) -> Self {
+        Self {
+            started_at: wall(),
+            wall,
+            scale,
+            put_forward_ms: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn now(&self) -> UnixMillis {
+        let passed = (self.wall)().since(self.started_at);
+        let passed = passed.saturating_mul(self.scale.get());
+        let put_forward = Duration::from_millis(self.put_forward_ms.load(Ordering::SeqCst));
+        self.started_at.plus(passed).plus(put_forward)
+    }
+
+    pub(crate) fn wall_now(&self) -> UnixMillis {
+        (self.wall)()
+    }
+
+    pub(crate) fn scale(&self) -> NonZeroU32 {
+        self.scale
+    }
+
+    pub(crate) fn put_forward(&self, length: Duration) {
+        let length_ms = millis(length);
+        self.put_forward_ms.fetch_add(length_ms, Ordering::SeqCst);
+    }
+}
 
 /// The books of the bank, and what was done to its clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +74,7 @@ pub(crate) struct State {
     pub(crate) app_id: String,
     /// Held back before each answer, on top of the knob.
     pub(crate) delay: Duration,
-    clock: WallClock,
+    pub(crate) clock: SandboxClock,
     bank: Mutex<Bank>,
     dice: Mutex<FaultDice>,
     traffic: Mutex<Traffic>,
@@ -54,7 +99,7 @@ impl State {
     pub(crate) fn new(
         app_id: String,
         keys: &SandboxKeys,
-        clock: WallClock,
+        clock: SandboxClock,
         bank: Bank,
         dice: FaultDice,
     ) -> Result<Self, KeyError> {
@@ -77,7 +122,17 @@ impl State {
     }
 
     pub(crate) fn now(&self) -> UnixMillis {
-        (self.clock)()
+        self.clock.now()
+    }
+
+    pub(crate) fn wall_now(&self) -> UnixMillis {
+        self.clock.wall_now()
+    }
+
+    /// Puts the sandbox's clock forward, and lets happen what is due by then.
+    pub(crate) fn put_forward(&self, length: Duration) {
+        self.clock.put_forward(length);
+        self.with_bank(Bank::advance);
     }
 
     pub(crate) fn pair(&self, sign_type: SignType) -> &Pair {
@@ -87,9 +142,14 @@ impl State {
         }
     }
 
-    pub(crate) fn bank(&self) -> MutexGuard<'_, Bank> {
-        held(&self.bank)
+    /// Does something with the bank.
+    pub(crate) fn with_bank<T>(&self, act: impl FnOnce(&mut Bank, UnixMillis) -> T) -> T {
+        let now = self.now();
+        act(&mut held(&self.bank), now)
     }
+
+    /// Waits for what has to happen before a call is answered.
+    pub(crate) async fn before_answering(&self) {}
 
     pub(crate) fn dice(&self) -> MutexGuard<'_, FaultDice> {
         held(&self.dice)
@@ -101,7 +161,7 @@ impl State {
 
     /// Counts a call; `false` when it is over `limit_per_second`.
     pub(crate) fn admit(&self, method: &'static str, limit_per_second: Option<u32>) -> bool {
-        let second = self.now().0 / 1000;
+        let second = self.wall_now().0 / 1000;
         let mut traffic = held(&self.traffic);
         *traffic.calls.entry(method).or_default() += 1;
         let Some(limit) = limit_per_second else {
@@ -116,7 +176,7 @@ impl State {
     }
 
     pub(crate) fn books(&self) -> Books {
-        let bank = self.bank().books(self.now());
+        let bank = self.with_bank(|bank, now| bank.books(now));
         let dice = self.dice();
         let injected = dice.injected().iter();
         Books {

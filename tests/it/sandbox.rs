@@ -2,5 +2,7 @@
 
 mod client;
 mod console;
+mod deadlines;
 mod faults;
+mod orders;
 mod protocol;

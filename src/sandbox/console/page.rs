@@ -1,55 +1,38 @@
 //! The page for people. Everything that comes from outside is escaped.
 
 use axum::extract::State as Extracted;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use serde_json::Value;
 
 use crate::sandbox::bank::{OperationView, PacketView};
 use crate::sandbox::faults::Faults;
+use crate::sandbox::html::{escaped, page, yuan};
 use crate::sandbox::server::Shared;
 use crate::sandbox::state::Books;
-
-const STYLE: &str = include_str!("style.css");
 
 /// How many operations, packets and accounts are shown at most; the JSON pages have them all.
 const ROWS_MAX: usize = 50;
 
 pub(super) async fn show(Extracted(shared): Extracted<Shared>) -> Response {
     let state = &shared.state;
-    let (packets, operations) = {
-        let mut bank = state.bank();
-        let now = state.now();
-        (bank.packets(now), bank.operations(ROWS_MAX, now))
-    };
-    let page = [
+    let (packets, operations) =
+        state.with_bank(|bank, now| (bank.packets(now), bank.operations(ROWS_MAX, now)));
+    let body = [
         head(),
         books(&state.books()),
         packet_table(&packets),
         operation_table(&operations),
         knobs(&state.faults()),
-        "</body></html>".to_owned(),
     ];
-    let headers = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'",
-        ),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
-    (headers, page.concat()).into_response()
+    page(StatusCode::OK, "Alipay sandbox", &body.concat(), None)
 }
 
 fn head() -> String {
-    format!(
-        "<!doctype html><html lang=en><head><meta charset=utf-8>\
-        <meta name=viewport content='width=device-width'><title>Alipay sandbox</title>\
-        <style>{STYLE}</style></head><body><h1>Alipay sandbox</h1>\
-        <p class=lead>A simulated gateway. No real money. For programs: \
-        <a href=operations>operations</a>, <a href=books>books</a>, \
-        <a href=packets>packets</a>, <a href=faults>faults</a>.</p>"
-    )
+    "<h1>Alipay sandbox</h1><p class=lead>A simulated gateway. No real money. For programs: \
+    <a href=operations>operations</a>, <a href=books>books</a>, \
+    <a href=packets>packets</a>, <a href=faults>faults</a>.</p>"
+        .to_owned()
 }
 
 fn books(books: &Books) -> String {
@@ -129,12 +112,36 @@ fn operation_table(operations: &[OperationView]) -> String {
     html
 }
 
+/// The words that a knob can be set to; the other knobs are numbers.
+const WORDS: [(&str, &[&str]); 10] = [
+    ("idempotency", &["replay", "already_used"]),
+    ("permission", &["granted", "refused"]),
+    (
+        "answers.slashes",
+        &["plain", "escaped", "escaped_after_signing"],
+    ),
+    ("answers.whitespace", &["compact", "pretty"]),
+    ("answers.inner_sign", &["absent", "present"]),
+    ("answers.errors", &["as_requested", "gbk"]),
+    ("notices.order", &["together", "newest_first"]),
+    ("notices.charset", &["as_requested", "gbk", "gbk_unsaid"]),
+    ("notices.nulls", &["absent", "literal"]),
+    ("notices.moment", &["anytime", "before_answer"]),
+];
+
 /// One input for each knob, made from the knobs' own JSON so that none is forgotten.
 fn knobs(faults: &Faults) -> String {
     let mut html = "<h2>Faults</h2><form class=knobs method=post action=faults>".to_owned();
     if let Ok(Value::Object(knobs)) = serde_json::to_value(faults) {
-        for (knob, value) in knobs {
-            html.push_str(&input(&knob, &value));
+        for (knob, value) in &knobs {
+            match value {
+                Value::Object(group) => {
+                    for (inner, value) in group {
+                        html.push_str(&input(&format!("{knob}.{inner}"), value));
+                    }
+                }
+                _ => html.push_str(&input(knob, value)),
+            }
         }
     }
     html.push_str("<button>Set</button></form>");
@@ -142,26 +149,18 @@ fn knobs(faults: &Faults) -> String {
 }
 
 fn input(knob: &str, value: &Value) -> String {
-    let choices = match knob {
-        "idempotency" => ["replay", "already_used"],
-        "permission" => ["granted", "refused"],
-        _ => {
-            let text = if value.is_null() {
-                String::new()
-            } else {
-                value.to_string()
-            };
-            return format!(
-                "<label>{} <input type=number min=0 name={0} value='{}'></label>",
-                escaped(knob),
-                escaped(&text)
-            );
-        }
+    let knob_html = escaped(knob);
+    let Some((_, words)) = WORDS.iter().find(|(known, _)| *known == knob) else {
+        let number = value.as_u64().map(|number| number.to_string());
+        return format!(
+            "<label>{knob_html} <input type=number min=0 name='{knob_html}' value='{}'></label>",
+            number.unwrap_or_default()
+        );
     };
-    let mut html = format!("<label>{} <select name={0}>", escaped(knob));
-    for choice in choices {
-        let selected = if value == choice { " selected" } else { "" };
-        html.push_str(&format!("<option{selected}>{choice}"));
+    let mut html = format!("<label>{knob_html} <select name='{knob_html}'>");
+    for word in *words {
+        let selected = if value == word { " selected" } else { "" };
+        html.push_str(&format!("<option{selected}>{word}"));
     }
     html.push_str("</select></label>");
     html
@@ -183,42 +182,45 @@ fn more(count: usize) -> String {
     }
 }
 
-/// Fen as yuan with two decimals, negative ones too.
-fn yuan(fen: i128) -> String {
-    let sign = if fen < 0 { "-" } else { "" };
-    let fen = fen.unsigned_abs();
-    format!("{sign}{}.{:02}", fen / 100, fen % 100)
-}
-
-/// Text for HTML, inside elements and quoted attributes.
-fn escaped(text: &str) -> String {
-    let mut html = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            _ => html.push(c),
-        }
-    }
-    html
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{escaped, yuan};
+    use serde_json::{Value, json};
 
-    #[test]
-    fn markup_from_outside_is_shown_not_obeyed() {
-        assert_eq!(escaped(r#"<script>"&'"#), "&lt;script&gt;&quot;&amp;&#39;");
+    use super::WORDS;
+    use crate::sandbox::faults::Faults;
+
+    /// Every knob by its name in the form.
+    fn knobs() -> Vec<(String, Value)> {
+        let Value::Object(knobs) = serde_json::to_value(Faults::default()).unwrap() else {
+            panic!("an object");
+        };
+        let flat = knobs.into_iter().flat_map(|(knob, value)| match value {
+            Value::Object(group) => group
+                .into_iter()
+                .map(|(inner, value)| (format!("{knob}.{inner}"), value))
+                .collect(),
+            value => vec![(knob, value)],
+        });
+        flat.collect()
     }
 
     #[test]
-    fn balances_have_two_decimals_and_a_sign() {
-        for (fen, text) in [(0, "0.00"), (5, "0.05"), (-123_456, "-1234.56")] {
-            assert_eq!(yuan(fen), text);
+    fn every_knob_of_words_offers_its_words_and_no_others() {
+        let of_words: Vec<_> = knobs().into_iter().filter(|(_, v)| v.is_string()).collect();
+        assert_eq!(of_words.len(), WORDS.len());
+        for (knob, default) in of_words {
+            let (_, words) = WORDS.iter().find(|(known, _)| *known == knob).unwrap();
+            assert_eq!(default, words[0], "{knob}");
+            for word in *words {
+                let json = match knob.split_once('.') {
+                    None => json!({ knob.as_str(): word }),
+                    Some((group, inner)) => json!({ group: { inner: word } }),
+                };
+                assert!(
+                    Faults::from_json(json.to_string().as_bytes()).is_ok(),
+                    "{json}"
+                );
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use crate::domain::ident::PayTimeout;
 use crate::domain::money::Fen;
 use crate::sandbox::bank::{
-    Command, MERCHANT_USER_ID, OperationRef, OrderRef, Payee, QueryBy, What,
+    Command, MERCHANT_USER_ID, OperationRef, OrderRef, Payee, Payer, QueryBy, What,
 };
 use crate::sandbox::gateway::protocol::Method;
 
@@ -32,7 +32,7 @@ pub(super) enum ContentError {
     Illegal,
 }
 
-/// Every member of the four methods. Names and lengths: Alipay fund.coupon.
+/// Every member of the six methods. Names and lengths: Alipay fund.coupon.
 #[derive(Deserialize)]
 struct Members<'a> {
     #[serde(borrow)]
@@ -78,6 +78,7 @@ pub(super) fn read(method: Method, biz_content: &str) -> Result<Content, Content
             Category::Io | Category::Syntax | Category::Eof => ContentError::NotJson,
         })?;
     match method {
+        Method::AppPay | Method::PagePay => members.pay_by_person(),
         Method::AgreementPay => members.pay(),
         Method::Disburse => members.disburse(),
         Method::Refund => members.refund(),
@@ -91,8 +92,17 @@ impl Members<'_> {
         let what = What::Pay {
             out_order_no: required(&self.out_order_no, 64)?,
             // The document calls it optional; then the merchant is meant.
-            payer_user_id: text(&self.payer_user_id, 32)?
-                .unwrap_or_else(|| Arc::from(MERCHANT_USER_ID)),
+            payer: Payer::Agreement(
+                text(&self.payer_user_id, 32)?.unwrap_or_else(|| Arc::from(MERCHANT_USER_ID)),
+            ),
+        };
+        self.command(&self.order_title, what)
+    }
+
+    fn pay_by_person(&self) -> Option<Content> {
+        let what = What::Pay {
+            out_order_no: required(&self.out_order_no, 64)?,
+            payer: Payer::Person,
         };
         self.command(&self.order_title, what)
     }

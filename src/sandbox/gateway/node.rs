@@ -172,13 +172,17 @@ impl Node {
             order_title: Some(&details.order_title),
             payee_logon_id: details.payee_logon_id.as_deref(),
             payee_user_id: details.payee_user_id.as_deref(),
-            payer_logon_id: Some(&details.payer_logon_id),
-            payer_user_id: Some(&details.payer_user_id),
+            payer_logon_id: details.payer_logon_id.as_deref(),
+            payer_user_id: details.payer_user_id.as_deref(),
             remark: details.remark.as_deref(),
             total_pay_refund_amount: Some(yuan(details.refunded_fen)),
             ..receipt_members(&details.receipt)
         }
         .node()
+    }
+
+    pub(super) fn is_success(&self) -> bool {
+        self.0.starts_with(r#"{"code":"10000""#)
     }
 
     pub(super) fn json(&self) -> &str {
