@@ -21,6 +21,7 @@ use crate::domain::money::Fen;
 use crate::sandbox::bank::{Bank, OpenError, Opening, OperationView, PacketView};
 use crate::sandbox::faults::{FaultDice, Faults, FaultsError};
 use crate::sandbox::keys::SandboxKeys;
+use crate::sandbox::notices::{Poster, send_all};
 use crate::sandbox::state::{SandboxClock, State};
 
 pub mod bank;
@@ -31,11 +32,13 @@ mod cashier;
 mod console;
 mod gateway;
 mod html;
+mod notices;
 mod same_origin;
 mod server;
 mod signed_form;
 mod state;
 
+pub use crate::sandbox::notices::NotifyTargets;
 pub use crate::sandbox::state::{Books, WallClock};
 
 /// The app id that the sandbox's config section and its examples use.
@@ -67,6 +70,8 @@ pub struct SandboxOptions {
     pub clock: WallClock,
     /// How many seconds pass inside in one second of the wall clock; 1 as a rule.
     pub time_scale: NonZeroU32,
+    /// Where notifications may go to.
+    pub notify_targets: NotifyTargets,
 }
 
 /// Why a sandbox did not start.
@@ -84,6 +89,9 @@ pub enum SandboxError {
     /// A key is not good for signing.
     #[error("load the sandbox's keys")]
     Keys(#[source] KeyError),
+    /// There is no client for notifications.
+    #[error("set up the sending of notifications")]
+    Notify(#[source] reqwest::Error),
     /// The fault knobs contradict each other.
     #[error("set the fault knobs")]
     Faults(#[source] FaultsError),
@@ -121,7 +129,8 @@ impl Sandbox {
                 })?;
         }
         let dice = FaultDice::new(options.seed, options.faults);
-        let mut state = State::new(options.app_id, &options.keys, clock, bank, dice)
+        let poster = Poster::new(options.notify_targets).map_err(SandboxError::Notify)?;
+        let mut state = State::new(options.app_id, &options.keys, clock, (bank, dice), poster)
             .map_err(SandboxError::Keys)?;
         state.delay = options.delay;
         let state = Arc::new(state);
@@ -131,6 +140,7 @@ impl Sandbox {
         let listener = TcpListener::bind(listen).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
         let stop = CancellationToken::new();
+        tokio::spawn(send_all(Arc::clone(&state), stop.clone()));
         let server = server::serve(listener, Arc::clone(&state), stop.clone());
         Ok(RunningSandbox {
             address,

@@ -17,7 +17,9 @@ use crate::domain::ident::MerchantNo;
 use crate::domain::money::Fen;
 use crate::sandbox::faults::{Faults, IdempotencyKnob};
 use crate::sandbox::keys::SandboxKeys;
-use crate::sandbox::{APP_ID, RunningSandbox, Sandbox, SandboxOptions, config_section};
+use crate::sandbox::{
+    APP_ID, NotifyTargets, RunningSandbox, Sandbox, SandboxOptions, config_section,
+};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -64,9 +66,23 @@ pub(crate) struct SandboxArgs {
     #[arg(long, value_name = "N", default_value_t = NonZeroU32::MIN)]
     time_scale: NonZeroU32,
 
+    /// Send notifications to every address that a call names, not to this machine alone.
+    #[arg(long)]
+    notify_anywhere: bool,
+
     /// What the faults are drawn from.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+}
+
+impl SandboxArgs {
+    fn notify_targets(&self) -> NotifyTargets {
+        if self.notify_anywhere {
+            NotifyTargets::Anywhere
+        } else {
+            NotifyTargets::Loopback
+        }
+    }
 }
 
 /// What a number that was used before answers.
@@ -94,6 +110,7 @@ pub(crate) async fn execute(args: SandboxArgs) -> Result<ExitCode, Failure> {
     // Listened to from the start, so that a signal that comes early is not missed.
     let mut terminate = signal(SignalKind::terminate())
         .map_err(|error| Failure::failed(format!("listen to signals: {error}")))?;
+    let notify_targets = args.notify_targets();
     let options = SandboxOptions {
         listen: args.listen,
         keys,
@@ -104,6 +121,7 @@ pub(crate) async fn execute(args: SandboxArgs) -> Result<ExitCode, Failure> {
         delay: args.delay,
         clock: Arc::new(wall_clock::now),
         time_scale: args.time_scale,
+        notify_targets,
     };
     let sandbox = Sandbox::start(options)
         .await

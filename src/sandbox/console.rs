@@ -16,6 +16,7 @@ use crate::domain::ident::MerchantNo;
 use crate::domain::money::Fen;
 use crate::sandbox::bank::{OpenError, Opening, OperationView};
 use crate::sandbox::faults::{Faults, FaultsError};
+use crate::sandbox::notices::{Notice, Stage};
 use crate::sandbox::same_origin::{header_text, is_foreign};
 use crate::sandbox::server::Shared;
 use crate::sandbox::state::{Books, State};
@@ -29,6 +30,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/_sandbox/", get(page::show))
         .route("/_sandbox/operations", get(operations))
         .route("/_sandbox/books", get(books))
+        .route("/_sandbox/notifications", get(notifications))
         .route("/_sandbox/packets", get(packets).post(open_packet))
         .route(
             "/_sandbox/clock",
@@ -71,6 +73,38 @@ async fn packets(Extracted(shared): Extracted<Shared>) -> Response {
         })
         .collect();
     json_answer(StatusCode::OK, &packets)
+}
+
+async fn notifications(Extracted(shared): Extracted<Shared>) -> Response {
+    let notices: Vec<_> = shared.state.notices(usize::MAX);
+    let notices: Vec<_> = notices.iter().map(notification_json).collect();
+    json_answer(StatusCode::OK, &notices)
+}
+
+fn notification_json(notice: &Notice) -> Value {
+    let receipt = &notice.happening.details.receipt;
+    let deliveries = notice.deliveries.iter().map(|delivery| {
+        json!({
+            "sent_at": timestamp_gmt8(delivery.sent_at.0),
+            "answer": delivery.answer,
+        })
+    });
+    let next = match notice.stage {
+        Stage::Waiting(at) => Some(timestamp_gmt8(at.0)),
+        Stage::UnderWay | Stage::Acknowledged | Stage::GivenUp | Stage::NotAllowed => None,
+    };
+    json!({
+        "notify_id": notice.id,
+        "notify_url": &*notice.url,
+        "kind": receipt.kind.as_str(),
+        "auth_no": &*receipt.auth_no,
+        "out_request_no": &*receipt.out_request_no,
+        "operation_id": &*receipt.operation_id,
+        "amount": receipt.amount.to_string(),
+        "stage": notice.stage.as_str(),
+        "next": next,
+        "deliveries": deliveries.collect::<Vec<_>>(),
+    })
 }
 
 async fn show_faults(Extracted(shared): Extracted<Shared>) -> Response {

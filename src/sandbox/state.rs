@@ -6,12 +6,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::adapters::alipay::keys::KeyError;
 use crate::adapters::alipay::sign::{SignType, Signer, Verifier};
 use crate::domain::time::{UnixMillis, millis};
 use crate::sandbox::bank::{Bank, BankBooks};
-use crate::sandbox::faults::{FaultDice, Faults};
+use crate::sandbox::faults::{FaultDice, Faults, Moment};
 use crate::sandbox::keys::SandboxKeys;
+use crate::sandbox::notices::{Answered, Board, Notice, Poster};
+
+/// How long a call waits at most for the first delivery of its notification.
+const FIRST_DELIVERIES_MAX: Duration = Duration::from_secs(5);
 
 /// The wall clock, as an argument: milliseconds since 1970.
 pub type WallClock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
@@ -78,6 +84,12 @@ pub(crate) struct State {
     bank: Mutex<Bank>,
     dice: Mutex<FaultDice>,
     traffic: Mutex<Traffic>,
+    notices: Mutex<Board>,
+    poster: Poster,
+    /// There may be something to deliver.
+    woken: Notify,
+    /// A delivery has ended.
+    delivered: Notify,
     rsa2: Pair,
     rsa: Pair,
 }
@@ -100,8 +112,8 @@ impl State {
         app_id: String,
         keys: &SandboxKeys,
         clock: SandboxClock,
-        bank: Bank,
-        dice: FaultDice,
+        (bank, dice): (Bank, FaultDice),
+        poster: Poster,
     ) -> Result<Self, KeyError> {
         let pair = |sign_type| {
             Ok(Pair {
@@ -116,6 +128,10 @@ impl State {
             bank: Mutex::new(bank),
             dice: Mutex::new(dice),
             traffic: Mutex::new(Traffic::default()),
+            notices: Mutex::new(Board::default()),
+            poster,
+            woken: Notify::new(),
+            delivered: Notify::new(),
             rsa2: pair(SignType::Rsa2)?,
             rsa: pair(SignType::Rsa)?,
         })
@@ -142,14 +158,77 @@ impl State {
         }
     }
 
-    /// Does something with the bank.
+    /// Does something with the bank; what happens by it is noted to be told.
     pub(crate) fn with_bank<T>(&self, act: impl FnOnce(&mut Bank, UnixMillis) -> T) -> T {
         let now = self.now();
-        act(&mut held(&self.bank), now)
+        let (result, happened) = {
+            let mut bank = held(&self.bank);
+            let result = act(&mut bank, now);
+            (result, bank.take_happened())
+        };
+        if !happened.is_empty() {
+            let delay = self.faults().notices.delay();
+            let mut notices = held(&self.notices);
+            for happening in happened {
+                notices.add(happening, |url| self.poster.allows(url), delay, now);
+            }
+            self.woken.notify_one();
+        }
+        result
     }
 
-    /// Waits for what has to happen before a call is answered.
-    pub(crate) async fn before_answering(&self) {}
+    pub(in crate::sandbox) fn poster(&self) -> &Poster {
+        &self.poster
+    }
+
+    /// Waits until there may be something to deliver.
+    pub(in crate::sandbox) async fn notices_woken(&self) {
+        self.woken.notified().await;
+    }
+
+    pub(in crate::sandbox) fn take_due_notices(&self, max: usize) -> Vec<(u64, Notice)> {
+        held(&self.notices).take_due(max, self.now())
+    }
+
+    pub(in crate::sandbox) fn record_delivery(
+        &self,
+        number: u64,
+        sent_at: UnixMillis,
+        answered: Answered,
+    ) {
+        held(&self.notices).record(number, sent_at, answered);
+        self.delivered.notify_waiters();
+    }
+
+    /// The newest `newest` notifications, oldest first.
+    pub(in crate::sandbox) fn notices(&self, newest: usize) -> Vec<Notice> {
+        held(&self.notices).newest(newest)
+    }
+
+    /// Waits for what has to happen before a call is answered: the first deliveries, if the
+    /// knob wants them to.
+    pub(crate) async fn before_answering(&self) {
+        if self.faults().notices.moment == Moment::Anytime {
+            return;
+        }
+        let end = held(&self.notices).end();
+        let all_ended = async {
+            loop {
+                // Listened to before the look, so that no end is missed.
+                let mut delivered = std::pin::pin!(self.delivered.notified());
+                delivered.as_mut().enable();
+                if !held(&self.notices).owes_first(end, self.now()) {
+                    return;
+                }
+                delivered.await;
+            }
+        };
+        // A merchant that does not answer holds up no call for longer than this.
+        let ended = tokio::time::timeout(FIRST_DELIVERIES_MAX, all_ended).await;
+        if ended.is_err() {
+            tracing::debug!("a notification takes longer than its call can wait");
+        }
+    }
 
     pub(crate) fn dice(&self) -> MutexGuard<'_, FaultDice> {
         held(&self.dice)

@@ -4,5 +4,6 @@ mod client;
 mod console;
 mod deadlines;
 mod faults;
+mod notices;
 mod orders;
 mod protocol;

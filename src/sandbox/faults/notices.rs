@@ -1,5 +1,7 @@
 //! Knobs for notifications.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// The most copies of one delivery.
@@ -22,6 +24,13 @@ pub struct NoticeKnobs {
     pub nulls: Nulls,
     /// Whether the first delivery has ended before the call that caused it is answered.
     pub moment: Moment,
+}
+
+impl NoticeKnobs {
+    /// How long after the money moved the first delivery goes out.
+    pub(in crate::sandbox) fn delay(&self) -> Duration {
+        Duration::from_millis(self.delay_ms)
+    }
 }
 
 impl Default for NoticeKnobs {

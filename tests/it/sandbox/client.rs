@@ -16,7 +16,7 @@ use hongbaod::domain::money::Fen;
 use hongbaod::domain::time::UnixMillis;
 use hongbaod::sandbox::faults::Faults;
 use hongbaod::sandbox::keys::SandboxKeys;
-use hongbaod::sandbox::{APP_ID, RunningSandbox, Sandbox, SandboxOptions};
+use hongbaod::sandbox::{APP_ID, NotifyTargets, RunningSandbox, Sandbox, SandboxOptions};
 use serde_json::{Value, json};
 
 pub(crate) const DISBURSE: &str = "alipay.fund.coupon.order.disburse";
@@ -71,6 +71,7 @@ impl Lab {
             delay: Duration::ZERO,
             clock: Arc::new(move || UnixMillis(clock.load(Ordering::SeqCst))),
             time_scale: NonZeroU32::MIN,
+            notify_targets: NotifyTargets::Loopback,
         };
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
