@@ -1,6 +1,6 @@
 //! Answers of the gateway: only what Alipay's key has signed is ever more than a rumour.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use encoding_rs::GBK;
 use hongbaod::adapters::alipay::answer::Judge;
@@ -28,16 +28,17 @@ pub const FEN: u64 = 888;
 const MEMBERS_MAX: usize = 16;
 
 /// Alipay's side of the wire: it signs, and the product verifies.
-static ALIPAY: LazyLock<(Signer, Verifier)> = LazyLock::new(|| {
+static ALIPAY: LazyLock<(Signer, Arc<Verifier>)> = LazyLock::new(|| {
     let key = PrivateKey::generate().unwrap();
     let verifier = Verifier::new(key.public_key(), SignType::Rsa2).unwrap();
-    (Signer::new(key, SignType::Rsa2).unwrap(), verifier)
+    let signer = Signer::new(key, SignType::Rsa2).unwrap();
+    (signer, Arc::new(verifier))
 });
 
 /// A key whose private half nobody has: under it nothing can be signed.
-static NOBODY: LazyLock<Verifier> = LazyLock::new(|| {
+static NOBODY: LazyLock<Arc<Verifier>> = LazyLock::new(|| {
     let key = PrivateKey::generate().unwrap();
-    Verifier::new(key.public_key(), SignType::Rsa2).unwrap()
+    Arc::new(Verifier::new(key.public_key(), SignType::Rsa2).unwrap())
 });
 
 /// Checks a body that nobody has signed.
@@ -50,7 +51,7 @@ pub fn check_unsigned(body: &[u8]) {
 
 /// Checks that under this key the body proves nothing: it is in doubt, or it hints, unsigned, at
 /// a blockage.
-fn rumour(verifier: &Verifier, method: Method, body: &[u8]) {
+fn rumour(verifier: &Arc<Verifier>, method: Method, body: &[u8]) {
     let (verdict, finding) = judged(verifier, method, body);
     let harmless = matches!(
         &verdict,
@@ -72,10 +73,12 @@ fn rumour(verifier: &Verifier, method: Method, body: &[u8]) {
     assert!(harmless, "unsigned bytes have the finding {finding:?}");
 }
 
-fn judged(verifier: &Verifier, method: Method, body: &[u8]) -> (Verdict, Finding) {
+fn judged(verifier: &Arc<Verifier>, method: Method, body: &[u8]) -> (Verdict, Finding) {
     let judge = Judge {
         method,
-        verifier,
+        verifiers: std::slice::from_ref(verifier),
+        charset: Charset::Utf8,
+        content_key: None,
         codes: &Codes::default(),
     };
     let number = MerchantNo::new(NUMBER).unwrap();

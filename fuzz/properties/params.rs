@@ -4,12 +4,12 @@ use std::sync::LazyLock;
 
 use hongbaod::adapters::alipay::keys::PrivateKey;
 use hongbaod::adapters::alipay::method::Method;
-use hongbaod::adapters::alipay::request::{PublicParams, Template};
+use hongbaod::adapters::alipay::request::{Encryption, PublicParams, Seal, Template};
 use hongbaod::adapters::alipay::sign::{
     SignType, Signer, Verifier, canonical_bytes, canonical_string,
 };
 use hongbaod::adapters::alipay::wire::{
-    FormError, RawParam, form_decode, form_decode_bytes, form_encode, form_encode_bytes,
+    Charset, FormError, RawParam, form_decode, form_decode_bytes, form_encode, form_encode_bytes,
 };
 use hongbaod::domain::time::UnixMillis;
 
@@ -140,11 +140,18 @@ pub fn request(biz_content: &str, notify_url: &str, now: UnixMillis) {
             gateway_url: "http://127.0.0.1:1/gateway.do",
             app_id: "2021000000000000",
             sign_type: "RSA2",
+            charset: Charset::Utf8,
+            certificate_numbers: None,
+            encryption: Encryption::None,
             app_auth_token: None,
             notify_url: Some(notify_url),
         };
+        let seal = Seal {
+            signer: &APP.0,
+            content_key: None,
+        };
         let signed = Template::new(&params, method)
-            .sign(&APP.0, biz_content, now)
+            .sign(seal, biz_content, now)
             .unwrap();
         let (_, query) = signed.url.split_once('?').expect("there is a query");
         let mut sent = form_decode_bytes(query.as_bytes()).expect("a query is a form");

@@ -5,7 +5,11 @@
 
 pub mod answer;
 pub mod biz_content;
+pub mod certificates;
 pub mod codes;
+pub mod content_key;
+mod credentials;
+mod download;
 pub mod keys;
 pub mod message;
 pub mod method;
@@ -13,20 +17,26 @@ pub mod options;
 pub mod request;
 pub mod sign;
 pub mod transport;
+mod trust;
 pub mod wire;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tracing::warn;
 
 use crate::adapters::alipay::answer::{CodeLabels, Judge, NO_CODES};
 use crate::adapters::alipay::biz_content::ExpirySpelling;
 use crate::adapters::alipay::codes::Codes;
+use crate::adapters::alipay::credentials::{App, Credentials};
 use crate::adapters::alipay::method::Method;
-use crate::adapters::alipay::options::App;
+use crate::adapters::alipay::sign::Verifier;
 use crate::adapters::alipay::transport::{Failure, Transport};
+use crate::adapters::alipay::trust::Trust;
+use crate::domain::draft::FieldError;
 use crate::domain::ident::AppName;
 use crate::domain::job::{MoneyJob, QueryTarget};
 use crate::domain::time::Monotonic;
@@ -34,13 +44,21 @@ use crate::domain::verdict::{Doubt, Finding, NotExecuted, Verdict};
 use crate::ports::clock::Clock;
 use crate::ports::gateway::{BizContent, CallObserver, CallReport, Expected, Gateway, Prepared};
 
-pub use crate::adapters::alipay::options::{AlipayError, AlipayOptions, AppOptions};
+pub use crate::adapters::alipay::options::{
+    AlipayError, AlipayOptions, AppOptions, CertificateOptions, TrustOptions,
+};
+
+/// The most unlisted codes that are remembered as logged.
+const LOGGED_CODES_MAX: usize = 256;
 
 /// The port [`Gateway`] over HTTP.
 pub struct AlipayGateway {
     apps: BTreeMap<AppName, App>,
+    gateway_url: String,
+    timeout: Duration,
     transport: Transport,
     codes: Codes,
+    logged_codes: Mutex<BTreeSet<String>>,
     spelling: ExpirySpelling,
     clock: Arc<dyn Clock>,
     observer: Option<Arc<dyn CallObserver>>,
@@ -58,8 +76,8 @@ impl AlipayGateway {
         let mut apps = BTreeMap::new();
         for app_options in options.apps {
             let name = app_options.name.clone();
-            let app = App::new(app_options, &options.gateway_url)?;
-            if apps.insert(name.clone(), app).is_some() {
+            let app = Credentials::new(app_options, &options.gateway_url)?;
+            if apps.insert(name.clone(), App::new(app)).is_some() {
                 return Err(AlipayError::AppTwice { app: name });
             }
         }
@@ -68,18 +86,57 @@ impl AlipayGateway {
         }
         Ok(Self {
             apps,
+            gateway_url: options.gateway_url,
+            timeout: options.timeout,
             transport,
             codes,
+            logged_codes: Mutex::new(BTreeSet::new()),
             spelling: options.order_expired_time_spelling,
             clock,
             observer: options.observer,
         })
     }
 
-    async fn call(&self, app: &App, method: Method, content: &str) -> Result<Bytes, Failure> {
+    /// Exchanges keys, certificates and token of one app; calls that are under way end with
+    /// those that they began with.
+    ///
+    /// # Errors
+    ///
+    /// [`AlipayError`], and nothing is exchanged.
+    pub fn exchange(&self, options: AppOptions) -> Result<(), AlipayError> {
+        let name = options.name.clone();
+        let app = self.apps.get(&name);
+        let app = app.ok_or(AlipayError::UnknownApp { app: name })?;
+        app.exchange(Credentials::new(options, &self.gateway_url)?);
+        Ok(())
+    }
+
+    /// Returns when the certificates of each app end.
+    #[must_use]
+    pub fn certificate_expiries(&self) -> Vec<CertificateExpiry> {
+        let of = |(name, app): (&AppName, &App)| {
+            let expiries = app.credentials().expiries();
+            let name = name.clone();
+            expiries
+                .into_iter()
+                .map(move |(which, not_after)| CertificateExpiry {
+                    app: name.clone(),
+                    which,
+                    not_after,
+                })
+        };
+        self.apps.iter().flat_map(of).collect()
+    }
+
+    async fn call(
+        &self,
+        app: &Credentials,
+        method: Method,
+        content: &str,
+    ) -> Result<Bytes, Failure> {
         let signed = app
             .template(method)
-            .sign(&app.signer, content, self.clock.now());
+            .sign(app.seal(), content, self.clock.now());
         match signed {
             Ok(request) => self.transport.post(request).await,
             // What cannot be signed was not sent either.
@@ -87,12 +144,53 @@ impl AlipayGateway {
         }
     }
 
-    fn judge<'a>(&'a self, app: &'a App, method: Method) -> Judge<'a> {
-        Judge {
-            method,
-            verifier: &app.verifier,
-            codes: &self.codes,
+    /// Judges an answer by the keys that may have signed it.
+    async fn judged<T>(
+        &self,
+        app: &Credentials,
+        started: &Started<'_>,
+        body: &[u8],
+        judge: impl FnOnce(&Judge<'_>) -> T,
+    ) -> T {
+        let by = |verifiers: &[Arc<Verifier>]| {
+            judge(&Judge {
+                method: started.method,
+                verifiers,
+                charset: app.charset,
+                content_key: app.content_key(),
+                codes: &self.codes,
+            })
+        };
+        match &app.trust {
+            Trust::Keys(verifiers) => by(verifiers),
+            Trust::Certificates(certificates) => {
+                let verifier = self.verifier(app, certificates, started, body).await;
+                by(verifier.as_slice())
+            }
         }
+    }
+
+    /// Logs a code that no list has, once; what a flood of made-up codes brings is counted only.
+    fn note_unlisted(&self, started: &Started<'_>, doubt: &Doubt, labels: CodeLabels) {
+        let Doubt::Answered { code, sub_code } = doubt else {
+            return;
+        };
+        let (code_label, sub_label) = labels;
+        if code_label != codes::OTHER && sub_label != codes::OTHER {
+            return;
+        }
+        let sub_code = sub_code.as_deref().unwrap_or("none");
+        let both = format!("{code} {sub_code}");
+        let mut logged = self
+            .logged_codes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if logged.len() >= LOGGED_CODES_MAX || !logged.insert(both) {
+            return;
+        }
+        drop(logged);
+        let (app, method) = (started.app, started.method.as_str());
+        warn!(%app, gateway.method = method, gateway.code = code, gateway.sub_code = sub_code, "alipay answered with a code that is not listed: it counts as unknown, and a query will tell");
     }
 
     fn started<'a>(&self, app: &'a AppName, method: Method) -> Started<'a> {
@@ -118,6 +216,18 @@ impl AlipayGateway {
     }
 }
 
+/// When a certificate ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateExpiry {
+    /// Whose.
+    pub app: AppName,
+    /// `app`, `alipay`, `alipay_root` (the root that ends last) or `alipay_downloaded` (the
+    /// newest that was downloaded).
+    pub which: &'static str,
+    /// The last second of its validity, in Unix seconds.
+    pub not_after: i64,
+}
+
 /// A call that is under way.
 struct Started<'a> {
     app: &'a AppName,
@@ -129,6 +239,12 @@ struct Started<'a> {
 impl Gateway for AlipayGateway {
     fn apps(&self) -> Vec<AppName> {
         self.apps.keys().cloned().collect()
+    }
+
+    fn unwritable(&self, job: &MoneyJob) -> Vec<FieldError> {
+        let app = self.apps.get(&job.app);
+        app.map(|app| biz_content::unwritable(job, app.credentials().charset))
+            .unwrap_or_default()
     }
 
     fn prepare(&self, job: &MoneyJob) -> Option<Prepared> {
@@ -154,8 +270,12 @@ impl Gateway for AlipayGateway {
             return Verdict::NotExecuted(NotExecuted::NotSent);
         };
         let started = self.started(app, method);
-        let (verdict, labels) = match self.call(lane, method, &prepared.biz_content.0).await {
-            Ok(body) => self.judge(lane, method).verdict(&body, &prepared.expected),
+        let lane = lane.credentials();
+        let (verdict, labels) = match self.call(&lane, method, &prepared.biz_content.0).await {
+            Ok(body) => {
+                let judge = |judge: &Judge<'_>| judge.verdict(&body, &prepared.expected);
+                self.judged(&lane, &started, &body, judge).await
+            }
             Err(failure) => {
                 let verdict = match doubt(failure) {
                     Some(doubt) => Verdict::Unknown(doubt),
@@ -164,6 +284,9 @@ impl Gateway for AlipayGateway {
                 (verdict, NO_CODES)
             }
         };
+        if let Verdict::Unknown(doubt) = &verdict {
+            self.note_unlisted(&started, doubt, labels);
+        }
         self.report(&started, verdict.as_str(), labels);
         verdict
     }
@@ -175,8 +298,12 @@ impl Gateway for AlipayGateway {
         let method = Method::Query;
         let started = self.started(app, method);
         let content = biz_content::of_query(target);
-        let (finding, labels) = match self.call(lane, method, &content).await {
-            Ok(body) => self.judge(lane, method).finding(&body, target),
+        let lane = lane.credentials();
+        let (finding, labels) = match self.call(&lane, method, &content).await {
+            Ok(body) => {
+                let judge = |judge: &Judge<'_>| judge.finding(&body, target);
+                self.judged(&lane, &started, &body, judge).await
+            }
             Err(failure) => {
                 let finding = match doubt(failure) {
                     Some(doubt) => Finding::Unknown(doubt),
@@ -185,6 +312,9 @@ impl Gateway for AlipayGateway {
                 (finding, NO_CODES)
             }
         };
+        if let Finding::Unknown(doubt) = &finding {
+            self.note_unlisted(&started, doubt, labels);
+        }
         self.report(&started, finding.as_str(), labels);
         finding
     }

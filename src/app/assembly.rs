@@ -19,6 +19,7 @@ use crate::app::metrics::Metrics;
 use crate::app::worker::{Ports, Worker, WorkerOptions};
 use crate::domain::ident::AppName;
 use crate::lifecycle::Policy;
+use crate::lifecycle::admission::PARK_DELAY_MAX;
 use crate::lifecycle::retry::RetryPolicy;
 use crate::pacing::{Pacing, PacingOptions};
 use crate::ports::broker::Broker;
@@ -160,6 +161,10 @@ fn gateway(
             | AlipayError::Parameter { .. }
             | AlipayError::Key { .. }
             | AlipayError::OwnPublicKey { .. }
+            | AlipayError::Certificate { .. }
+            | AlipayError::OtherCertificate { .. }
+            | AlipayError::NoKey { .. }
+            | AlipayError::UnknownApp { .. }
             | AlipayError::Http(_) => "alipay.apps",
         };
         let mut fault = error.to_string();
@@ -280,6 +285,7 @@ fn ladder_top(config: &Config) -> Duration {
         .delay_max
         .max(config.retry.absence_window)
         .max(RetryPolicy::UNSENT_MAX)
+        .max(PARK_DELAY_MAX)
 }
 
 /// What a connection to RabbitMQ is made with; `None` for the embedded broker.
@@ -334,7 +340,7 @@ mod tests {
     #[test]
     fn no_wait_of_seconds_takes_the_rung_of_an_hour() {
         let seconds = Duration::from_secs;
-        for (delay_max, absence_window, expected) in [(1, 2, 30), (1, 90, 90), (1020, 30, 1020)] {
+        for (delay_max, absence_window, expected) in [(1, 2, 64), (1, 90, 90), (1020, 30, 1020)] {
             let mut config = Config::default();
             config.retry.delay_max = seconds(delay_max);
             config.retry.absence_window = seconds(absence_window);

@@ -1,11 +1,13 @@
 //! Looks at everything the daemon will need, and changes nothing.
 
 mod admin;
+pub mod certificates;
 mod gateway;
 mod keys;
 mod servers;
 
 use crate::app::config::{Config, Problems};
+use crate::app::wall_clock;
 
 /// How one thing was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +90,7 @@ impl Row {
 
 /// Reads the configuration's keys and asks every server; one row each, in a fixed order.
 pub async fn check(config: &Config) -> Vec<Row> {
-    let mut rows = keys::check(config);
+    let mut rows = keys::check(config, wall_clock::now());
     let (redis, rabbitmq, alipay) = tokio::join!(
         servers::redis(config),
         servers::rabbitmq(config),

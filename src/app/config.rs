@@ -30,12 +30,16 @@ use crate::app::config::document::{Document, VARIABLE_PREFIX};
 use crate::app::config::reader::{Findings, Reader};
 use crate::app::config::values::Fault;
 
-pub use crate::app::config::alipay::{AlipayAppConfig, AlipayCodes, AlipayConfig, SignType};
+pub use crate::app::config::alipay::{
+    AlipayAppConfig, AlipayCertificates, AlipayCodes, AlipayConfig, Charset, ExpirySpelling,
+    KeyFile, SignType,
+};
 pub use crate::app::config::payments::{LedgerConfig, PacingConfig, RetryConfig};
 pub use crate::app::config::problem::{ConfigProblem, Location, Locations, Problems};
 pub use crate::app::config::process::{
     AdminConfig, LogConfig, LogFormat, LogLevel, ShutdownConfig,
 };
+pub use crate::app::config::reader::read_again;
 pub use crate::app::config::servers::{Prefetch, RabbitmqConfig, RedisConfig, ServerUrl, Servers};
 pub use crate::app::config::values::format_duration;
 

@@ -16,7 +16,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use secrecy::SecretString;
 
-use crate::app::config::{AlipayAppConfig, Config, Servers, SignType};
+use crate::app::config::{AlipayAppConfig, Charset, Config, Servers, SignType};
 use crate::app::embedded::Embedded;
 use crate::app::wall_clock;
 use crate::cli::exit_code::ExitCode;
@@ -206,10 +206,14 @@ fn config(args: &DemoArgs, keys: &SandboxKeys) -> Config {
     let app = AlipayAppConfig {
         app_id: APP_ID.to_owned(),
         sign_type: SignType::Rsa2,
+        charset: Charset::Utf8,
         private_key: SecretString::from(keys.app_private_key().to_pkcs8_pem().as_str()),
         alipay_public_key: SecretString::from(keys.alipay_public_key().to_spki_pem()),
+        certificates: None,
+        aes_key: None,
         app_auth_token: None,
         notify_url: None,
+        files: Vec::new(),
     };
     config.alipay.apps.insert(plan::APP.to_owned(), app);
     plan::APP.clone_into(&mut config.alipay.default_app);

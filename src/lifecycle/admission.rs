@@ -194,7 +194,7 @@ fn hold_back(mut pending: Pending, ticket: Ticket, context: &Context<'_>) -> Tra
 pub const PARK_DELAY: Duration = Duration::from_secs(1);
 
 /// The longest that a delivery waits that is parked behind another job with its number.
-const PARK_DELAY_MAX: Duration = Duration::from_secs(64);
+pub const PARK_DELAY_MAX: Duration = Duration::from_secs(64);
 
 /// How long a parked delivery waits before it looks again.
 ///

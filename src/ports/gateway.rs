@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::domain::draft::FieldError;
 use crate::domain::entry::RequestDigest;
 use crate::domain::ident::{AppName, MerchantNo};
 use crate::domain::job::{MoneyJob, QueryTarget};
@@ -17,6 +18,12 @@ use crate::domain::verdict::{Finding, Verdict};
 pub trait Gateway: Send + Sync {
     /// The apps that are configured.
     fn apps(&self) -> Vec<AppName>;
+
+    /// What of the job cannot be written in the charset of its app's requests, field by field. A
+    /// job with such a field is refused before anything of it is sent.
+    fn unwritable(&self, _job: &MoneyJob) -> Vec<FieldError> {
+        Vec::new()
+    }
 
     /// Makes the request's `biz_content`: the same bytes for the same job, in every process of
     /// this version and configuration. `None` when the job's app is not configured.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use encoding_rs::GBK;
 use hongbaod::adapters::alipay::sign::canonical_string;
 use hongbaod::adapters::alipay::wire::form_decode;
-use hongbaod::adapters::alipay::{AlipayGateway, AlipayOptions};
+use hongbaod::adapters::alipay::{AlipayGateway, AlipayOptions, TrustOptions};
 use hongbaod::domain::ident::AppName;
 use hongbaod::domain::job::{MoneyJob, QueryTarget};
 use hongbaod::domain::verdict::{Blockage, Doubt, Finding, NotExecuted, Proof, Verdict};
@@ -421,7 +421,7 @@ fn options_that_cannot_work_are_refused() {
             "notify_url",
         ),
         (
-            with(&|o| o.apps[0].alipay_public_key = own_public_key()),
+            with(&|o| o.apps[0].trust = TrustOptions::Keys(vec![own_public_key()])),
             "app's own public key",
         ),
         (

@@ -90,6 +90,8 @@ const LAYERS: &[Layer] = &[
         imports: &[
             &["domain"],
             &["sandbox"],
+            &["adapters", "alipay", "certificates"],
+            &["adapters", "alipay", "content_key"],
             &["adapters", "alipay", "keys"],
             &["adapters", "alipay", "sign"],
             &["adapters", "alipay", "wire"],

@@ -4,16 +4,18 @@
 //! the hint that something is wrong with keys or contract, which Alipay itself does not sign.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use serde_json::value::RawValue;
 
 use crate::adapters::alipay::codes::{self, CodeClass, Codes};
+use crate::adapters::alipay::content_key::ContentKey;
 use crate::adapters::alipay::message;
 use crate::adapters::alipay::method::Method;
 use crate::adapters::alipay::sign::{Verifier, VerifyError};
-use crate::adapters::alipay::wire::{Envelope, NodeKind, decode_node, verify_node};
+use crate::adapters::alipay::wire::{Charset, Envelope, NodeKind, decode_node, verify_node};
 use crate::domain::ident::{AlipayNo, IdentError, MerchantNo, UserId};
 use crate::domain::job::{OperationRef, OrderRef, QueryTarget};
 use crate::domain::money::Fen;
@@ -34,8 +36,13 @@ pub const NO_CODES: CodeLabels = ("none", "none");
 pub struct Judge<'a> {
     /// The interface that was called.
     pub method: Method,
-    /// Alipay's key, as configured for the app that called.
-    pub verifier: &'a Verifier,
+    /// Alipay's keys for the app that called: any of them may have signed. Without one, nothing
+    /// that is signed verifies.
+    pub verifiers: &'a [Arc<Verifier>],
+    /// The charset of the request.
+    pub charset: Charset,
+    /// The key of encrypted answers, where the app has one.
+    pub content_key: Option<&'a ContentKey>,
     /// The table of codes.
     pub codes: &'a Codes,
 }
@@ -64,18 +71,19 @@ impl Judge<'_> {
         body: &[u8],
         judge: impl FnOnce(&Answer<'_>, CodeLabels) -> T,
     ) -> Result<T, Doubt> {
-        let envelope = Envelope::parse(body, self.method.node_name())
+        let envelope = Envelope::parse_in(body, self.method.node_name(), self.charset)
             .map_err(|_unreadable| Doubt::Unreadable)?;
-        let proof = match verify_node(self.verifier, &envelope) {
+        let proof = match verify_by_any(self.verifiers, &envelope) {
             Ok(()) => Proof::Signed,
             Err(VerifyError::Missing) => Proof::Unsigned,
             Err(VerifyError::Malformed | VerifyError::Mismatch) => return Err(Doubt::Unverified),
         };
-        // Content encryption is never asked for, so it is no answer to us.
-        if envelope.node_kind == NodeKind::Encrypted {
-            return Err(Doubt::Unreadable);
-        }
-        let text = decode_node(&envelope);
+        let text = match envelope.node_kind {
+            // Errors come plain whatever was asked for.
+            NodeKind::Object => decode_node(&envelope),
+            // Verified before: what decrypts to sense proves nothing by itself.
+            NodeKind::Encrypted => Cow::Owned(self.decrypted(&envelope)?),
+        };
         let node: Node<'_> =
             serde_json::from_str(&text).map_err(|_unreadable| Doubt::Unreadable)?;
         let code = node.code.as_ref().ok_or(Doubt::Unreadable)?.0.as_ref();
@@ -93,6 +101,21 @@ impl Judge<'_> {
             node: &node,
         };
         Ok(judge(&answer, labels))
+    }
+
+    /// The text of an encrypted node. Without a signature it is no answer, nor without a key.
+    fn decrypted(&self, envelope: &Envelope<'_>) -> Result<String, Doubt> {
+        let read = |key: &ContentKey| {
+            if envelope.sign.is_none() {
+                return None;
+            }
+            let text = decode_node(envelope);
+            let encrypted: Cow<'_, str> = serde_json::from_str::<Text<'_>>(&text).ok()?.0;
+            let bytes = key.decrypt(&encrypted).ok()?;
+            let charset = self.charset.of(&bytes)?;
+            charset.decode(&bytes).map(Cow::into_owned)
+        };
+        self.content_key.and_then(read).ok_or(Doubt::Unreadable)
     }
 
     fn verdict_of(&self, answer: &Answer<'_>, expected: &Expected) -> Verdict {
@@ -225,14 +248,30 @@ struct Node<'a> {
     gmt_trans: Option<Value<'a>>,
 }
 
+/// A JSON string, borrowed when it has no escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Checks the signature by each key in turn; a signature that none of them made is a mismatch.
+fn verify_by_any(verifiers: &[Arc<Verifier>], envelope: &Envelope<'_>) -> Result<(), VerifyError> {
+    if envelope.sign.is_none() {
+        return Err(VerifyError::Missing);
+    }
+    let mut last = Err(VerifyError::Mismatch);
+    for verifier in verifiers {
+        last = verify_node(verifier, envelope);
+        if last.is_ok() {
+            break;
+        }
+    }
+    last
+}
+
 /// A text or a number, as text: Alipay writes codes and amounts in either way.
 struct Value<'a>(Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Value<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
         let raw = <&'de RawValue>::deserialize(deserializer)?.get();
         if !raw.starts_with('"') {
             return Ok(Self(Cow::Borrowed(raw)));

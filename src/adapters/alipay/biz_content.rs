@@ -11,6 +11,8 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::adapters::alipay::method::Method;
+use crate::adapters::alipay::wire::{Charset, NoSuchCharacter};
+use crate::domain::draft::FieldError;
 use crate::domain::entry::RequestDigest;
 use crate::domain::ident::PayTimeout;
 use crate::domain::job::{
@@ -128,7 +130,51 @@ pub fn of_query(target: &QueryTarget) -> String {
     })
 }
 
+/// Returns what of `job` has characters that `charset` has not, a mistake for each field.
+#[must_use]
+pub fn unwritable(job: &MoneyJob, charset: Charset) -> Vec<FieldError> {
+    let (order_title, remark, payee, extras) = match &job.request {
+        MoneyRequest::Disburse {
+            order_title,
+            payee,
+            extras,
+            ..
+        } => (Some(order_title.as_str()), None, Some(payee), Some(extras)),
+        MoneyRequest::Refund { remark, .. } => (None, Some(remark.as_str()), None, None),
+        MoneyRequest::Pay {
+            order_title,
+            extras,
+            ..
+        } => (Some(order_title.as_str()), None, None, Some(extras)),
+    };
+    let payee_logon_id = match payee {
+        Some(Payee::LogonId(logon_id)) => Some(logon_id.reveal()),
+        Some(Payee::UserId(_)) | None => None,
+    };
+    let extra_param = extras.and_then(|extras| extras.extra_param.as_deref());
+    [
+        ("order_title", order_title),
+        ("remark", remark),
+        ("payee_logon_id", payee_logon_id),
+        ("extra_param", extra_param),
+    ]
+    .into_iter()
+    .filter_map(|(field, text)| {
+        let NoSuchCharacter { character, charset } = charset.encode(text?).err()?;
+        let fault = format!(
+            "has the character U+{:04X}, which the app's charset {} has not",
+            u32::from(character),
+            charset.as_str()
+        );
+        Some(FieldError::new(field, fault))
+    })
+    .collect()
+}
+
 /// Returns the first 16 bytes of the SHA-256 of `biz_content`.
+///
+/// It is that of the plain text: another charset, another content key or another certificate
+/// change the bytes that are sent, but not what they ask for, and Alipay compares the latter.
 #[must_use]
 pub fn digest(biz_content: &str) -> RequestDigest {
     let whole = Sha256::digest(biz_content.as_bytes());

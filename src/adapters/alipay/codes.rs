@@ -49,6 +49,9 @@ impl CodeClass {
     }
 }
 
+/// The metric label of every code that is not in the table.
+pub const OTHER: &str = "other";
+
 /// One row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CodeRow {
@@ -106,7 +109,6 @@ pub fn classify(code: &str, sub_code: Option<&str>, method: Method) -> CodeClass
 /// missing `sub_code`.
 #[must_use]
 pub fn known_label(code: &str, sub_code: Option<&str>) -> (&'static str, &'static str) {
-    const OTHER: &str = "other";
     let sub_code = sub_code.map(without_system);
     let Some(row) = row(code, sub_code.unwrap_or_default()) else {
         return (OTHER, OTHER);

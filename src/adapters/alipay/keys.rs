@@ -22,7 +22,8 @@ use crate::adapters::alipay::keys::der::Shape;
 use crate::adapters::alipay::keys::text::Unwrapped;
 
 mod der;
-mod text;
+mod several;
+pub(super) mod text;
 
 /// The shortest modulus accepted at all, in bits: what `RSA` (SHA-1) apps of before 2018 have.
 const MODULUS_BITS_MIN: usize = 1024;
@@ -42,6 +43,12 @@ pub enum KeyError {
     /// Several PEM blocks in one text: which one was meant is not ours to guess.
     #[error("more than one PEM block where one key belongs")]
     PemSeveral,
+    /// More keys than an exchange of keys needs.
+    #[error("more than {keys_max} keys")]
+    Several {
+        /// How many there may be.
+        keys_max: usize,
+    },
     /// A character that base64 does not have; `byte` counts from 1 in the text as given.
     #[error("not base64 at byte {byte}")]
     NotBase64 {
@@ -262,11 +269,17 @@ impl PublicKey {
         if let Some(found) = hint {
             return Err(KeyError::Misplaced { found, wanted });
         }
-        let shape = Shape::of(&der).ok_or(KeyError::Unrecognised)?;
+        Self::from_der(&der)
+    }
+
+    /// Reads a public key from DER: SPKI, as a certificate holds it, or PKCS#1.
+    pub(super) fn from_der(der: &[u8]) -> Result<Self, KeyError> {
+        let wanted = Wanted::PublicKey;
+        let shape = Shape::of(der).ok_or(KeyError::Unrecognised)?;
         let parsed = match shape {
-            Shape::Pkcs1Public => RsaPublicKey::from_pkcs1_der(&der),
+            Shape::Pkcs1Public => RsaPublicKey::from_pkcs1_der(der),
             Shape::Spki => {
-                let info = SubjectPublicKeyInfoRef::try_from(der.as_slice())
+                let info = SubjectPublicKeyInfoRef::try_from(der)
                     .map_err(|_unrecognised| KeyError::Unrecognised)?;
                 if info.algorithm.oid != ALGORITHM_OID {
                     let found = Found::OtherAlgorithm;

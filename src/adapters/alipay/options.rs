@@ -7,12 +7,13 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::adapters::alipay::biz_content::ExpirySpelling;
+use crate::adapters::alipay::certificates::{Certificate, CertificateError, RootBundle};
 use crate::adapters::alipay::codes::{ExtraCodeError, ExtraCodes};
+use crate::adapters::alipay::content_key::ContentKey;
 use crate::adapters::alipay::keys::{KeyError, PrivateKey, PublicKey, is_own_public_key};
-use crate::adapters::alipay::method::Method;
-use crate::adapters::alipay::request::{PublicParams, Template};
-use crate::adapters::alipay::sign::{SignType, Signer, Verifier};
+use crate::adapters::alipay::sign::SignType;
 use crate::adapters::alipay::transport::{Scheme, Transport, TransportOptions};
+use crate::adapters::alipay::wire::Charset;
 use crate::domain::ident::AppName;
 use crate::ports::gateway::CallObserver;
 
@@ -46,12 +47,35 @@ pub struct AppOptions {
     pub sign_type: SignType,
     /// Its own private key.
     pub private_key: PrivateKey,
-    /// Alipay's public key for it, not its own.
-    pub alipay_public_key: PublicKey,
+    /// What its requests are written in.
+    pub charset: Charset,
+    /// By what answers are verified.
+    pub trust: TrustOptions,
+    /// Encrypts the content of its requests, where the app has this switched on.
+    pub content_key: Option<ContentKey>,
     /// The token of the merchant for whom it acts. Source: `app_auth_token`, 40 characters.
     pub app_auth_token: Option<SecretString>,
     /// Where Alipay sends notifications. Source: `notify_url`, at most 256 characters.
     pub notify_url: Option<String>,
+}
+
+/// By what an app's answers are verified.
+pub enum TrustOptions {
+    /// Alipay's public keys for the app, not its own; one at least, several while Alipay's key is
+    /// exchanged.
+    Keys(Vec<PublicKey>),
+    /// Certificate mode.
+    Certificates(Box<CertificateOptions>),
+}
+
+/// The three certificates of certificate mode.
+pub struct CertificateOptions {
+    /// The app's own, for its private key.
+    pub app: Certificate,
+    /// Alipay's for the app.
+    pub alipay: Certificate,
+    /// Alipay's roots.
+    pub roots: RootBundle,
 }
 
 /// Why a gateway cannot be made. Holds no part of a key or token.
@@ -92,6 +116,35 @@ pub enum AlipayError {
         /// What is wrong with it.
         #[source]
         source: KeyError,
+    },
+    /// A certificate that cannot be used with the app's sign type.
+    #[error("app {app}: {which} cannot be used")]
+    Certificate {
+        /// The app.
+        app: AppName,
+        /// Which of the certificates.
+        which: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: CertificateError,
+    },
+    /// The app's certificate and its private key are no pair.
+    #[error("app {app}: the app's certificate is for another key than the app's private key")]
+    OtherCertificate {
+        /// The app.
+        app: AppName,
+    },
+    /// No key to verify answers by.
+    #[error("app {app}: no public key of alipay's")]
+    NoKey {
+        /// The app.
+        app: AppName,
+    },
+    /// An app that is not among those that the gateway was made with.
+    #[error("app {app} is not configured")]
+    UnknownApp {
+        /// The app.
+        app: AppName,
     },
     /// The most frequent mistake of all: then no answer ever verifies.
     #[error(
@@ -137,58 +190,10 @@ impl AlipayOptions {
     }
 }
 
-/// One app, ready to call: keys loaded, constant parts made.
-pub(super) struct App {
-    pub(super) signer: Signer,
-    pub(super) verifier: Verifier,
-    templates: [Template; Method::ALL.len()],
-}
-
-impl App {
-    pub(super) fn new(options: AppOptions, gateway_url: &str) -> Result<Self, AlipayError> {
-        options.check()?;
-        let params = PublicParams {
-            gateway_url,
-            app_id: &options.app_id,
-            sign_type: options.sign_type.as_str(),
-            app_auth_token: options.app_auth_token.as_ref(),
-            notify_url: options.notify_url.as_deref(),
-        };
-        let templates = Method::ALL.map(|method| Template::new(&params, method));
-        let app = &options.name;
-        let refuse = |which| {
-            move |source| AlipayError::Key {
-                app: app.clone(),
-                which,
-                source,
-            }
-        };
-        let signer = Signer::new(options.private_key, options.sign_type)
-            .map_err(refuse("the private key"))?;
-        let verifier = Verifier::new(options.alipay_public_key, options.sign_type)
-            .map_err(refuse("alipay's public key"))?;
-        Ok(Self {
-            signer,
-            verifier,
-            templates,
-        })
-    }
-
-    pub(super) fn template(&self, method: Method) -> &Template {
-        let [disburse, refund, pay, query] = &self.templates;
-        match method {
-            Method::Disburse => disburse,
-            Method::Refund => refund,
-            Method::Pay => pay,
-            Method::Query => query,
-        }
-    }
-}
-
 impl AppOptions {
     /// Values must be neither empty nor blank at an end: Alipay's own SDKs disagree on whether
     /// such values are signed.
-    fn check(&self) -> Result<(), AlipayError> {
+    pub(super) fn check(&self) -> Result<(), AlipayError> {
         let refuse = |parameter, expected| {
             Err(AlipayError::Parameter {
                 app: self.name.clone(),
@@ -216,11 +221,35 @@ impl AppOptions {
                 );
             }
         }
-        if is_own_public_key(&self.private_key, &self.alipay_public_key) {
-            return Err(AlipayError::OwnPublicKey {
-                app: self.name.clone(),
-            });
+        self.check_trust()
+    }
+
+    fn check_trust(&self) -> Result<(), AlipayError> {
+        let app = || self.name.clone();
+        let own = |key: &PublicKey| is_own_public_key(&self.private_key, key);
+        let certified = |which, certificate: &Certificate| {
+            let key = certificate.public_key();
+            key.map_err(|source| AlipayError::Certificate {
+                app: app(),
+                which,
+                source,
+            })
+        };
+        match &self.trust {
+            TrustOptions::Keys(keys) if keys.is_empty() => Err(AlipayError::NoKey { app: app() }),
+            TrustOptions::Keys(keys) if keys.iter().any(own) => {
+                Err(AlipayError::OwnPublicKey { app: app() })
+            }
+            TrustOptions::Keys(_) => Ok(()),
+            TrustOptions::Certificates(certificates) => {
+                if !own(&certified("the app's certificate", &certificates.app)?) {
+                    return Err(AlipayError::OtherCertificate { app: app() });
+                }
+                if own(&certified("alipay's certificate", &certificates.alipay)?) {
+                    return Err(AlipayError::OwnPublicKey { app: app() });
+                }
+                Ok(())
+            }
         }
-        Ok(())
     }
 }

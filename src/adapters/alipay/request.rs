@@ -2,18 +2,22 @@
 //!
 //! Layout of Alipay's Java SDK: public parameters in the query, `charset` above all (else the
 //! gateway reads the body as GBK), the content and the token in the form body.
+//!
+//! Values are signed, encrypted and percent-encoded as bytes of the app's charset. With a content
+//! key the content is encrypted first, and what is signed is the ciphertext.
+
+use std::borrow::Cow;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::adapters::alipay::content_key::{ContentKey, EncryptError};
 use crate::adapters::alipay::method::Method;
 use crate::adapters::alipay::sign::{SignError, Signer, canonical_string};
-use crate::adapters::alipay::wire::{form_encode, timestamp_gmt8};
+use crate::adapters::alipay::wire::{
+    Charset, NoSuchCharacter, form_encode, form_encode_bytes, timestamp_gmt8,
+};
 use crate::domain::time::UnixMillis;
 
-/// The value of the `Content-Type` header.
-pub const CONTENT_TYPE: &str = "application/x-www-form-urlencoded;charset=utf-8";
-
-const CHARSET: (&str, &str) = ("charset", "utf-8");
 const FORMAT: (&str, &str) = ("format", "json");
 const VERSION: (&str, &str) = ("version", "1.0");
 
@@ -25,10 +29,58 @@ pub struct PublicParams<'a> {
     pub app_id: &'a str,
     /// The word for the signature's type.
     pub sign_type: &'static str,
+    /// What the request's texts are written in.
+    pub charset: Charset,
+    /// The numbers of the app's own and of Alipay's root certificates, in certificate mode.
+    pub certificate_numbers: Option<CertificateNumbers<'a>>,
+    /// Whether the content is encrypted.
+    pub encryption: Encryption,
     /// The token of a merchant for whom the app acts.
     pub app_auth_token: Option<&'a SecretString>,
     /// Where Alipay sends its notifications to.
     pub notify_url: Option<&'a str>,
+}
+
+/// What certificate mode adds to every request. Source: Alipay open platform, `app_cert_sn` and
+/// `alipay_root_cert_sn`.
+#[derive(Clone, Copy)]
+pub struct CertificateNumbers<'a> {
+    /// The SN of the app's own certificate.
+    pub app: &'a str,
+    /// The SN of the bundle of Alipay's roots.
+    pub root: &'a str,
+}
+
+/// Whether the content of requests is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// It goes as it is, under TLS.
+    None,
+    /// `encrypt_type=AES`.
+    Aes,
+}
+
+/// Why a request cannot be made; nothing of it was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// The content has a character that the app's charset has not.
+    #[error("write the content in the app's charset")]
+    Charset(#[source] NoSuchCharacter),
+    /// The library failed.
+    #[error("encrypt the content")]
+    Encrypt(#[source] EncryptError),
+    /// The library failed.
+    #[error("sign the request")]
+    Sign(#[source] SignError),
+}
+
+/// What makes a request the app's own.
+#[derive(Clone, Copy)]
+pub struct Seal<'a> {
+    /// Signs it.
+    pub signer: &'a Signer,
+    /// Encrypts the content, where the template says so.
+    pub content_key: Option<&'a ContentKey>,
 }
 
 /// The constant parts of one app's requests to one interface.
@@ -43,6 +95,7 @@ pub struct Template {
     url: String,
     /// What follows `biz_content` in the body.
     body_tail: String,
+    charset: Charset,
 }
 
 /// A request that is ready to be sent once; its signature is a secret.
@@ -51,6 +104,8 @@ pub struct SignedRequest {
     pub url: String,
     /// The form.
     pub body: String,
+    /// The value of the `Content-Type` header.
+    pub content_type: &'static str,
 }
 
 impl Template {
@@ -62,16 +117,34 @@ impl Template {
             Method::Query => None,
             Method::Disburse | Method::Refund | Method::Pay => params.notify_url,
         };
+        Self::named(params, method.as_str(), notify_url)
+    }
+
+    /// Makes the constant parts of requests to an interface of another product, by its name.
+    #[must_use]
+    pub(super) fn named(params: &PublicParams<'_>, method: &str, notify_url: Option<&str>) -> Self {
+        let encrypt_type = match params.encryption {
+            Encryption::None => None,
+            Encryption::Aes => Some(("encrypt_type", "AES")),
+        };
+        let numbers = params.certificate_numbers.map(|numbers| {
+            [
+                ("app_cert_sn", numbers.app),
+                ("alipay_root_cert_sn", numbers.root),
+            ]
+        });
         let in_query: Vec<(&str, &str)> = [
             ("app_id", params.app_id),
-            CHARSET,
+            ("charset", params.charset.as_str()),
             FORMAT,
-            ("method", method.as_str()),
+            ("method", method),
             ("sign_type", params.sign_type),
             VERSION,
         ]
         .into_iter()
         .chain(notify_url.map(|url| ("notify_url", url)))
+        .chain(numbers.into_iter().flatten())
+        .chain(encrypt_type)
         .collect();
         let token = params
             .app_auth_token
@@ -102,6 +175,7 @@ impl Template {
             canonical_tail: join("&", part("timestamp", "~"), ""),
             url: format!("{}?{}", params.gateway_url, form_encode(in_query)),
             body_tail,
+            charset: params.charset,
         }
     }
 
@@ -109,102 +183,44 @@ impl Template {
     ///
     /// # Errors
     ///
-    /// [`SignError`] when the library fails to sign.
+    /// [`RequestError`], which leaves nothing sent.
     pub fn sign(
         &self,
-        signer: &Signer,
+        seal: Seal<'_>,
         biz_content: &str,
         now: UnixMillis,
-    ) -> Result<SignedRequest, SignError> {
+    ) -> Result<SignedRequest, RequestError> {
+        let content = self
+            .charset
+            .encode(biz_content)
+            .map_err(RequestError::Charset)?;
+        let content: Cow<'_, [u8]> = match seal.content_key {
+            None => content,
+            Some(key) => {
+                let encrypted = key.encrypt(&content).map_err(RequestError::Encrypt)?;
+                Cow::Owned(encrypted.into_bytes())
+            }
+        };
         let timestamp = timestamp_gmt8(now.0);
         let canonical = [
-            self.canonical_head.as_str(),
-            biz_content,
-            &self.canonical_middle,
-            &timestamp,
-            &self.canonical_tail,
+            self.canonical_head.as_bytes(),
+            &content,
+            self.canonical_middle.as_bytes(),
+            timestamp.as_bytes(),
+            self.canonical_tail.as_bytes(),
         ]
         .concat();
-        let sign = signer.sign(canonical.as_bytes())?;
+        let sign = seal.signer.sign(&canonical).map_err(RequestError::Sign)?;
         let changing = form_encode([("timestamp", timestamp), ("sign", sign)]);
-        let mut body = form_encode([("biz_content", biz_content)]);
+        let mut body = form_encode_bytes([("biz_content", content)]);
         body.push_str(&self.body_tail);
         Ok(SignedRequest {
             url: [self.url.as_str(), "&", &changing].concat(),
             body,
+            content_type: self.charset.form_content_type(),
         })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{PublicParams, Template};
-    use crate::adapters::alipay::keys::PrivateKey;
-    use crate::adapters::alipay::method::Method;
-    use crate::adapters::alipay::sign::{SignType, Signer, Verifier, canonical_string};
-    use crate::adapters::alipay::wire::form_decode;
-    use crate::domain::time::UnixMillis;
-    use secrecy::SecretString;
-
-    /// All params as the gateway merges them, and whether `sign` covers them.
-    fn check(token: Option<&str>, notify_url: Option<&str>, method: Method) -> String {
-        let key = PrivateKey::generate().unwrap();
-        let verifier = Verifier::new(key.public_key(), SignType::Rsa2).unwrap();
-        let signer = Signer::new(key, SignType::Rsa2).unwrap();
-        let token = token.map(|token| SecretString::from(token.to_owned()));
-        let params = PublicParams {
-            gateway_url: "https://gateway.test/gateway.do",
-            app_id: "2021",
-            sign_type: "RSA2",
-            app_auth_token: token.as_ref(),
-            notify_url,
-        };
-        let content = r#"{"order_title":"红 包&=+%"}"#;
-        let request = Template::new(&params, method)
-            .sign(&signer, content, UnixMillis(1_795_312_801_234))
-            .unwrap();
-        let (address, query) = request.url.split_once('?').unwrap();
-        assert_eq!(address, "https://gateway.test/gateway.do");
-        let in_query = form_decode(query.as_bytes()).unwrap();
-        let in_body = form_decode(request.body.as_bytes()).unwrap();
-        let all: Vec<_> = in_query
-            .iter()
-            .chain(&in_body)
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
-        let sign = all.iter().find(|(name, _)| *name == "sign").unwrap().1;
-        let canonical = canonical_string(all.iter().copied());
-        verifier.verify(canonical.as_bytes(), sign).unwrap();
-        let body_names: Vec<_> = in_body.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(body_names.first(), Some(&"biz_content"));
-        assert!(query.contains("charset=utf-8"), "{query}");
-        canonical
-    }
-
-    #[test]
-    fn the_string_that_is_signed_is_the_canonical_one() {
-        let content = r#"{"order_title":"红 包&=+%"}"#;
-        assert_eq!(
-            check(None, None, Method::Disburse),
-            format!(
-                "app_id=2021&biz_content={content}&charset=utf-8&format=json\
-                 &method=alipay.fund.coupon.order.disburse&sign_type=RSA2\
-                 &timestamp=2026-11-22 10:00:01&version=1.0"
-            )
-        );
-        assert_eq!(
-            check(Some("T+0"), Some("https://me.test/n?a=1&b=2"), Method::Pay),
-            format!(
-                "app_auth_token=T+0&app_id=2021&biz_content={content}&charset=utf-8&format=json\
-                 &method=alipay.fund.coupon.order.agreement.pay&notify_url=https://me.test/n?a=1&b=2\
-                 &sign_type=RSA2&timestamp=2026-11-22 10:00:01&version=1.0"
-            )
-        );
-    }
-
-    #[test]
-    fn a_query_is_not_notified_of() {
-        let canonical = check(None, Some("https://me.test/n"), Method::Query);
-        assert!(!canonical.contains("notify_url"), "{canonical}");
-    }
-}
+mod tests;

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, Response, StatusCode, redirect, retry};
 
-use crate::adapters::alipay::request::{self, SignedRequest};
+use crate::adapters::alipay::request::SignedRequest;
 
 /// The longest answer that is read, in bytes; Alipay's have about a thousand.
 pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
@@ -73,14 +73,8 @@ impl Transport {
     ///
     /// When TLS cannot be set up, for lack of trusted certificates for example.
     pub fn new(options: &TransportOptions) -> reqwest::Result<Self> {
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static(request::CONTENT_TYPE),
-        );
         let builder = Client::builder()
             .user_agent(concat!("hongbaod/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers)
             .http1_only()
             .redirect(redirect::Policy::none())
             .retry(retry::never())
@@ -115,6 +109,7 @@ impl Transport {
         let sent = self
             .client
             .post(&request.url)
+            .header(CONTENT_TYPE, HeaderValue::from_static(request.content_type))
             .body(reqwest::Body::wrap(body))
             .send()
             .await;

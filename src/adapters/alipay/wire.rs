@@ -4,12 +4,14 @@
 //! bytes as they were received, so nothing here writes JSON again before verifying. Both
 //! directions are here: the gateway client reads, the sandbox writes.
 
+mod charset;
 mod envelope;
 mod form;
 mod node;
 mod timestamp;
 
-pub use crate::adapters::alipay::wire::envelope::{Charset, Envelope, EnvelopeError, NodeKind};
+pub use crate::adapters::alipay::wire::charset::{Charset, NoSuchCharacter};
+pub use crate::adapters::alipay::wire::envelope::{Envelope, EnvelopeError, NodeKind};
 pub use crate::adapters::alipay::wire::form::{
     FormError, RawParam, form_decode, form_decode_bytes, form_encode, form_encode_bytes,
 };

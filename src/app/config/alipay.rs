@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use secrecy::SecretString;
-
 use crate::app::config::document::RawValue;
 use crate::app::config::keys::is_app_name;
 use crate::app::config::reader::Reader;
 use crate::app::config::values::{self, Fault, format_duration};
+
+mod app;
+
+pub use crate::app::config::alipay::app::{
+    AlipayAppConfig, AlipayCertificates, Charset, KeyFile, SignType,
+};
 
 /// `[alipay]`.
 #[derive(Debug, Clone)]
@@ -23,34 +27,20 @@ pub struct AlipayConfig {
     pub default_app: String,
     /// The apps by name, 1 to 32 of `[a-z0-9_-]`.
     pub apps: BTreeMap<String, AlipayAppConfig>,
+    /// How the time after which a packet refunds itself is spelled.
+    pub order_expired_time_spelling: ExpirySpelling,
     /// Codes added to the built-in table.
     pub codes: AlipayCodes,
 }
 
-/// `[alipay.apps.NAME]`: one Alipay application.
-#[derive(Debug, Clone)]
-pub struct AlipayAppConfig {
-    /// The application's id, 16 to 32 digits.
-    pub app_id: String,
-    /// How its requests are signed.
-    pub sign_type: SignType,
-    /// The application's private key, as it was given: parsed by whoever signs.
-    pub private_key: SecretString,
-    /// Alipay's public key for this application, as it was given.
-    pub alipay_public_key: SecretString,
-    /// The token by which a merchant lets this application act for it.
-    pub app_auth_token: Option<SecretString>,
-    /// Where Alipay sends its notifications.
-    pub notify_url: Option<String>,
-}
-
-/// How requests are signed. Source: Alipay, `sign_type`.
+/// How `order_expired_time` is spelled inside `extra_param`: Alipay's documents contradict each
+/// other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SignType {
-    /// RSA with SHA-256, keys of 2,048 bits.
-    Rsa2,
-    /// RSA with SHA-1: for old applications.
-    Rsa,
+pub enum ExpirySpelling {
+    /// `{"merchantExt":"orderExpiredTime=1h"}`.
+    MerchantExt,
+    /// `{"orderExpiredTime":"1h"}`.
+    OwnKey,
 }
 
 /// `[alipay.codes]`: codes and sub codes that join a class of the built-in table. Each is in one
@@ -82,6 +72,7 @@ impl Default for AlipayConfig {
             timeout: Duration::from_secs(15),
             default_app: "main".to_owned(),
             apps: BTreeMap::new(),
+            order_expired_time_spelling: ExpirySpelling::MerchantExt,
             codes: AlipayCodes::default(),
         }
     }
@@ -103,6 +94,15 @@ impl AlipayConfig {
             let remedy = format!("write less than \"{whole}\", or raise alipay.timeout");
             reader.conflict(keys, Fault::new(fault, remedy));
         }
+        let spellings = [
+            ("merchant_ext", ExpirySpelling::MerchantExt),
+            ("own_key", ExpirySpelling::OwnKey),
+        ];
+        let order_expired_time_spelling = reader.word(
+            "alipay.order_expired_time_spelling",
+            default.order_expired_time_spelling,
+            &spellings,
+        );
         let apps = read_apps(reader);
         Self {
             gateway: gateway.unwrap_or(default.gateway),
@@ -110,6 +110,7 @@ impl AlipayConfig {
             timeout,
             default_app: read_default_app(reader, &apps).unwrap_or(default.default_app),
             apps,
+            order_expired_time_spelling,
             codes: AlipayCodes::read(reader),
         }
     }
@@ -159,60 +160,6 @@ fn read_default_app(
             reader.missing(key, wanted);
             None
         }
-    }
-}
-
-impl AlipayAppConfig {
-    fn read(reader: &mut Reader, name: &str) -> Self {
-        let key = |key: &str| format!("alipay.apps.{name}.{key}");
-        let app_id_key = key("app_id");
-        let app_id = reader.value(&app_id_key, app_id);
-        if app_id.is_none() && !reader.is_faulty(&app_id_key) {
-            let remedy = "write the id that Alipay's console shows, in double quotes";
-            reader.missing(&app_id_key, remedy.to_owned());
-        }
-        let sign_types = [("RSA2", SignType::Rsa2), ("RSA", SignType::Rsa)];
-        let sign_type = reader.word(&key("sign_type"), SignType::Rsa2, &sign_types);
-        let _: Option<()> = reader.value(&key("charset"), utf_8);
-        let private_key =
-            reader.required_secret(&key("private_key"), "the application's private key");
-        let alipay_public_key = reader.required_secret(
-            &key("alipay_public_key"),
-            "Alipay's public key for this application (not the application's own)",
-        );
-        Self {
-            app_id: app_id.unwrap_or_default(),
-            sign_type,
-            private_key: private_key.unwrap_or_default(),
-            alipay_public_key: alipay_public_key.unwrap_or_default(),
-            app_auth_token: reader.secret(&key("app_auth_token")),
-            notify_url: reader.value(&key("notify_url"), values::web_url),
-        }
-    }
-}
-
-/// No fault quotes the value: a key may have been pasted here.
-fn app_id(raw: &RawValue) -> Result<String, Fault> {
-    let text = values::text(raw)?;
-    let is_id = (16..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    if is_id {
-        return Ok(text.to_owned());
-    }
-    let remedy = "write the 16 to 32 digits that Alipay's console shows";
-    Err(Fault::new("is not an application id", remedy))
-}
-
-fn utf_8(raw: &RawValue) -> Result<(), Fault> {
-    match values::text(raw)? {
-        "utf-8" => Ok(()),
-        "gbk" => Err(Fault::new(
-            "\"gbk\" is not supported by this version",
-            "write \"utf-8\"",
-        )),
-        other => Err(Fault::new(
-            format!("{} is none of the words", values::quote(other)),
-            "write \"utf-8\"",
-        )),
     }
 }
 

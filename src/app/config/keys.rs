@@ -19,10 +19,8 @@ pub enum Support {
     Refused(&'static str),
 }
 
-const CERTIFICATES: &str = "certificate mode is not supported by this version";
-const CERTIFICATES_KEY: Support = Support::Refused(CERTIFICATES);
 const ENCRYPTION_KEY: Support =
-    Support::Refused("content encryption (AES) is not supported by this version");
+    Support::Refused("is spelled otherwise here: give the key as aes_key_file or aes_key");
 const NOTIFY_KEY: Support =
     Support::Refused("receiving notifications is not supported by this version");
 const SENTINEL_KEY: Support = Support::Refused("sentinel mode is not supported by this version");
@@ -55,6 +53,7 @@ pub const KEYS: &[Key] = &[
     read("alipay.connect_timeout"),
     read("alipay.timeout"),
     read("alipay.default_app"),
+    read("alipay.order_expired_time_spelling"),
     read("alipay.apps.*.app_id"),
     read("alipay.apps.*.sign_type"),
     read("alipay.apps.*.charset"),
@@ -65,11 +64,14 @@ pub const KEYS: &[Key] = &[
     read("alipay.apps.*.app_auth_token"),
     read("alipay.apps.*.app_auth_token_file"),
     read("alipay.apps.*.notify_url"),
-    refused("alipay.apps.*.app_cert_file", CERTIFICATES_KEY),
-    refused("alipay.apps.*.alipay_cert_file", CERTIFICATES_KEY),
-    refused("alipay.apps.*.alipay_root_cert_file", CERTIFICATES_KEY),
-    refused("alipay.apps.*.aes_key", ENCRYPTION_KEY),
-    refused("alipay.apps.*.aes_key_file", ENCRYPTION_KEY),
+    read("alipay.apps.*.app_cert"),
+    read("alipay.apps.*.app_cert_file"),
+    read("alipay.apps.*.alipay_cert"),
+    read("alipay.apps.*.alipay_cert_file"),
+    read("alipay.apps.*.alipay_root_cert"),
+    read("alipay.apps.*.alipay_root_cert_file"),
+    read("alipay.apps.*.aes_key"),
+    read("alipay.apps.*.aes_key_file"),
     refused("alipay.apps.*.encrypt_key", ENCRYPTION_KEY),
     refused("alipay.apps.*.encrypt_key_file", ENCRYPTION_KEY),
     refused("alipay.apps.*.encrypt_type", ENCRYPTION_KEY),

@@ -1,6 +1,6 @@
 //! Reads typed values out of a document and gathers every mistake on the way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::app::config::document::{Document, RawValue};
 use crate::app::config::problem::{ConfigProblem, Location, Locations};
@@ -27,6 +27,8 @@ pub(super) struct Reader {
     asked: BTreeSet<String>,
     /// The keys whose values are wrong: nothing is concluded from them.
     faulty: BTreeSet<String>,
+    /// The files that were read, by the key without `_file`.
+    files: BTreeMap<String, PathBuf>,
 }
 
 /// What a reader found, all together.
@@ -77,7 +79,24 @@ impl Reader {
             directory: directory.to_owned(),
             asked: BTreeSet::new(),
             faulty: BTreeSet::new(),
+            files: BTreeMap::new(),
         }
+    }
+
+    /// Tells whether a key was given at all, right or wrong.
+    pub(super) fn is_given(&self, key: &str) -> bool {
+        self.document.values.contains_key(key)
+    }
+
+    /// Returns the file from which the value of `key` was read, if it was one.
+    pub(super) fn file_of(&self, key: &str) -> Option<PathBuf> {
+        self.files.get(key).cloned()
+    }
+
+    /// Reads a text that is no secret, given as `key` or as the file named by `key` + `_file`.
+    pub(super) fn text_or_file(&mut self, key: &str) -> Option<String> {
+        let secret = self.secret(key)?;
+        Some(secret.expose_secret().to_owned())
     }
 
     /// Returns the names of what was given directly below a table.
@@ -203,6 +222,10 @@ impl Reader {
             let content = read_secret_file(&self.directory.join(path));
             content.map_err(|fault| describe_file(&fault, path, &self.directory))
         });
+        if let (Ok(path), Some(plain)) = (values::text(path), key.strip_suffix("_file")) {
+            self.files
+                .insert(plain.to_owned(), self.directory.join(path));
+        }
         match content {
             Ok(content) => Lookup::Given(Given {
                 key,
@@ -276,6 +299,23 @@ impl Reader {
             locations: self.document.locations,
             asked: self.asked,
         }
+    }
+}
+
+/// Reads a file again whose value was read before; the white space around it is no part of it.
+///
+/// # Errors
+///
+/// What is wrong with the file, without its content and without its path.
+pub fn read_again(path: &Path) -> Result<SecretString, String> {
+    match read_secret_file(path) {
+        Ok(text) => Ok(SecretString::from(text.trim())),
+        Err(fault) => Err(match fault {
+            SecretFileFault::Io(error) => format!("the file cannot be read: {error}"),
+            SecretFileFault::TooLong => format!("the file is over {SECRET_FILE_BYTES_MAX} bytes"),
+            SecretFileFault::NotText => "the file is not text".to_owned(),
+            SecretFileFault::Empty => "the file is empty".to_owned(),
+        }),
     }
 }
 

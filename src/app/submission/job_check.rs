@@ -1,8 +1,11 @@
 //! What is known of a job before it is sent: the same reading that the daemon does, and what a
 //! producer can know beside it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
+use crate::adapters::alipay::biz_content::unwritable;
+use crate::adapters::alipay::wire::Charset;
+use crate::app::alipay_setup::charset;
 use crate::app::config::Config;
 use crate::app::job_body::{BODY_BYTES_MAX, decode};
 use crate::domain::draft::FieldError;
@@ -14,14 +17,18 @@ use crate::domain::time::UnixMillis;
 pub(super) struct JobCheck {
     default_app: Option<AppName>,
     /// The apps of the configuration; empty on a machine that has none, which then accepts all.
-    apps: BTreeSet<String>,
+    apps: BTreeMap<String, Charset>,
 }
 
 impl JobCheck {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             default_app: AppName::new(&config.alipay.default_app).ok(),
-            apps: config.alipay.apps.keys().cloned().collect(),
+            apps: {
+                let apps = config.alipay.apps.iter();
+                apps.map(|(name, app)| (name.clone(), charset(app)))
+                    .collect()
+            },
         }
     }
 
@@ -44,10 +51,13 @@ impl JobCheck {
         let job = decode(body, self.default_app.as_ref()).map_err(|bad| bad.errors)?;
         let mut errors = Vec::new();
         let app = job.app().as_str();
-        if !self.apps.is_empty() && !self.apps.contains(app) {
-            let known: Vec<&str> = self.apps.iter().map(String::as_str).collect();
+        if !self.apps.is_empty() && !self.apps.contains_key(app) {
+            let known: Vec<&str> = self.apps.keys().map(String::as_str).collect();
             let fault = format!("is not configured; there is {}", known.join(", "));
             errors.push(FieldError::new("app", fault));
+        }
+        if let (Job::Money(job), Some(charset)) = (&job, self.apps.get(app)) {
+            errors.extend(unwritable(job, *charset));
         }
         let not_after = match &job {
             Job::Money(job) => job.not_after,

@@ -10,9 +10,10 @@ use crate::app::digest::digest;
 use crate::app::job_body::{self, BadBody, Readable};
 use crate::domain::draft::FieldError;
 use crate::domain::ident::AppName;
-use crate::domain::job::Job;
+use crate::domain::job::{Job, MoneyJob};
 use crate::domain::outcome::{Announcement, Invalid};
 use crate::domain::time::Monotonic;
+use crate::lifecycle::Memory;
 use crate::pacing::{Admission, PacedCall};
 use crate::ports::broker::{Delivery, Epitaph, JobCopy, PublishError, Settlement};
 
@@ -70,7 +71,16 @@ impl Worker {
             self.count_received(job, delivery);
         }
         match job {
-            Ok(Job::Money(job)) => self.work_money(delivery, job, received_at).await,
+            Ok(Job::Money(job)) => {
+                let errors = self.ports.gateway.unwritable(&job);
+                if errors.is_empty() {
+                    return self.work_money(delivery, job, received_at).await;
+                }
+                match self.unwritable(delivery, &job, errors).await? {
+                    Some(bad) => self.refuse(delivery, bad).await,
+                    None => self.work_money(delivery, job, received_at).await,
+                }
+            }
             Ok(Job::Query(job)) => self.work_query(delivery, job, received_at).await,
             Err(bad) => self.refuse(delivery, bad).await,
         }
@@ -104,6 +114,28 @@ impl Worker {
             errors: vec![FieldError::new("app", fault)],
             readable,
         })
+    }
+
+    /// A job that its app's charset cannot spell is invalid, unless it may have been sent already,
+    /// under another charset: `None` if the ledger knows it, and then queries tell the rest. One
+    /// that the ledger may have forgotten is buried without a word of what became of it.
+    async fn unwritable(
+        &self,
+        delivery: &Delivery,
+        job: &MoneyJob,
+        errors: Vec<FieldError>,
+    ) -> Result<Option<BadBody>, Halt> {
+        if self.read(delivery, &job.key()).await?.is_some() {
+            return Ok(None);
+        }
+        let is_new = !delivery.redelivered && delivery.ticket.is_none();
+        let is_sure = is_new && self.context().memory == Memory::Sound;
+        let readable = is_sure.then(|| Readable {
+            app: job.app.clone(),
+            kind: job.kind(),
+            out_request_no: job.out_request_no.clone(),
+        });
+        Ok(Some(BadBody { errors, readable }))
     }
 
     /// Tells the producer where possible, buries the message with its reason, acknowledges.

@@ -9,8 +9,9 @@ use hongbaod::adapters::alipay::biz_content::ExpirySpelling;
 use hongbaod::adapters::alipay::codes::ExtraCodes;
 use hongbaod::adapters::alipay::keys::PrivateKey;
 use hongbaod::adapters::alipay::sign::{SignType, Signer, Verifier};
+use hongbaod::adapters::alipay::wire::Charset;
 use hongbaod::adapters::alipay::wire::sign_envelope;
-use hongbaod::adapters::alipay::{AlipayGateway, AlipayOptions, AppOptions};
+use hongbaod::adapters::alipay::{AlipayGateway, AlipayOptions, AppOptions, TrustOptions};
 use hongbaod::domain::draft::{Field, JobDraft};
 use hongbaod::domain::ident::AppName;
 use hongbaod::domain::job::{Job, MoneyJob};
@@ -93,7 +94,9 @@ pub(super) fn app_options() -> AppOptions {
         app_id: "2021000000000001".to_owned(),
         sign_type: SignType::Rsa2,
         private_key: APP_KEY.clone(),
-        alipay_public_key: ALIPAY_KEY.public_key(),
+        charset: Charset::Utf8,
+        trust: TrustOptions::Keys(vec![ALIPAY_KEY.public_key()]),
+        content_key: None,
         app_auth_token: Some("201509BBeff9351ad1874306903e96b91d248A36".to_owned().into()),
         notify_url: Some("https://shop.test/alipay/notify/main?x=1&y=2".to_owned()),
     }

@@ -10,10 +10,11 @@ use crate::adapters::alipay::keys::PrivateKey;
 use crate::adapters::alipay::sign::{SignType, Signer};
 use crate::adapters::alipay::wire::sign_envelope;
 
-static ALIPAY: LazyLock<(Signer, Verifier)> = LazyLock::new(|| {
+static ALIPAY: LazyLock<(Signer, [Arc<Verifier>; 1])> = LazyLock::new(|| {
     let key = PrivateKey::generate().unwrap();
     let verifier = Verifier::new(key.public_key(), SignType::Rsa2).unwrap();
-    (Signer::new(key, SignType::Rsa2).unwrap(), verifier)
+    let signer = Signer::new(key, SignType::Rsa2).unwrap();
+    (signer, [Arc::new(verifier)])
 });
 
 static CODES: LazyLock<Codes> = LazyLock::new(Codes::default);
@@ -23,7 +24,9 @@ const SUCCESS: &str = r#"{"code":"10000","msg":"Success","amount":"8.88","auth_n
 fn judge(method: Method) -> Judge<'static> {
     Judge {
         method,
-        verifier: &ALIPAY.1,
+        verifiers: &ALIPAY.1,
+        charset: Charset::Utf8,
+        content_key: None,
         codes: &CODES,
     }
 }

@@ -89,7 +89,10 @@ impl<'a> Block<'a> {
 }
 
 /// Decodes base64 that may hold blanks; `starts_at` is its offset in the user's text.
-fn decode(text: &str, starts_at: usize) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+pub(in crate::adapters::alipay) fn decode(
+    text: &str,
+    starts_at: usize,
+) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     // Filled without ever growing: a moved buffer would leave key bytes behind.
     let mut symbols = Zeroizing::new(Vec::with_capacity(text.len()));
     let mut characters = text.char_indices().peekable();

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use encoding_rs::GBK;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::adapters::alipay::wire::charset::Charset;
 use crate::adapters::alipay::wire::node::ERROR_NODE_NAME;
 
 /// The most members that an envelope may have; Alipay's have two or three.
@@ -45,15 +45,6 @@ pub enum EnvelopeError {
     SignShape,
 }
 
-/// The charset that an answer turned out to have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Charset {
-    /// UTF-8, ASCII included.
-    Utf8,
-    /// GBK, which some error answers are in whatever the request asked for.
-    Gbk,
-}
-
 /// What a response node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeKind {
@@ -81,7 +72,17 @@ pub struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    /// Takes `body` apart; `node_name` is the method's node, as `node_name` returns it.
+    /// Takes the answer to a request in UTF-8 apart, like [`Envelope::parse_in`].
+    ///
+    /// # Errors
+    ///
+    /// See [`Envelope::parse_in`].
+    pub fn parse(body: &'a [u8], node_name: &str) -> Result<Self, EnvelopeError> {
+        Self::parse_in(body, node_name, Charset::Utf8)
+    }
+
+    /// Takes `body` apart; `node_name` is the method's node, as `node_name` returns it, `asked`
+    /// the charset of the request, which is that of the answer if it can be.
     ///
     /// Unknown further members are tolerated, as Alipay asks for.
     ///
@@ -89,8 +90,13 @@ impl<'a> Envelope<'a> {
     ///
     /// Returns an [`EnvelopeError`] for anything that two readers could read differently:
     /// members of the same name, a second `..._response`, text after the object.
-    pub fn parse(body: &'a [u8], node_name: &str) -> Result<Self, EnvelopeError> {
-        let (text, charset) = structure(body)?;
+    pub fn parse_in(
+        body: &'a [u8],
+        node_name: &str,
+        asked: Charset,
+    ) -> Result<Self, EnvelopeError> {
+        let charset = asked.of(body).ok_or(EnvelopeError::Charset)?;
+        let text = structure(body, charset);
         let members: Members<'_> =
             serde_json::from_str(&text).map_err(|_position| EnvelopeError::Json)?;
         members.refuse_duplicates()?;
@@ -146,17 +152,15 @@ impl fmt::Debug for Envelope<'_> {
     }
 }
 
-/// Returns a text of the same length as `body` with the same JSON structure at the same
-/// offsets: `body` itself if it is UTF-8, else `body` with every GBK character masked.
+/// Returns a text of the same length as `body`, which is well-formed in `charset`, with the same
+/// JSON structure at the same offsets: `body` itself, or with every GBK character masked.
 ///
 /// GBK's second bytes include `\`, `{` and `}`, so its structure cannot be read off the bytes.
-fn structure(body: &[u8]) -> Result<(Cow<'_, str>, Charset), EnvelopeError> {
-    if let Ok(text) = std::str::from_utf8(body) {
-        return Ok((Cow::Borrowed(text), Charset::Utf8));
+fn structure(body: &[u8], charset: Charset) -> Cow<'_, str> {
+    if charset == Charset::Utf8 || body.is_ascii() {
+        return String::from_utf8_lossy(body);
     }
     // A body without a malformed sequence is walked by the mask as by the decoder.
-    GBK.decode_without_bom_handling_and_without_replacement(body)
-        .ok_or(EnvelopeError::Charset)?;
     let mut mask = String::with_capacity(body.len());
     let mut rest = body;
     while let Some((&byte, after)) = rest.split_first() {
@@ -169,7 +173,7 @@ fn structure(body: &[u8]) -> Result<(Cow<'_, str>, Charset), EnvelopeError> {
             rest = rest.get(length..).unwrap_or_default();
         }
     }
-    Ok((Cow::Owned(mask), Charset::Gbk))
+    Cow::Owned(mask)
 }
 
 /// Returns the length in bytes of the non-ASCII character that well-formed GBK `text` begins

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use encoding_rs::GBK;
 
 use crate::adapters::alipay::sign::{SignError, Signer, Verifier, VerifyError};
-use crate::adapters::alipay::wire::envelope::{Charset, Envelope, gbk_character_length};
+use crate::adapters::alipay::wire::charset::Charset;
+use crate::adapters::alipay::wire::envelope::{Envelope, gbk_character_length};
 
 /// The node of answers that the gateway gives before it knows the method.
 pub const ERROR_NODE_NAME: &str = "error_response";

@@ -109,15 +109,29 @@ fn every_commented_key_of_the_example_is_valid_in_its_place() {
         ("rabbitmq_urls", "# two nodes\namqp://a:1\namqps://b:2/v\n"),
         ("redis_urls", "redis://c:3"),
         ("app_auth_token", "token\n"),
+        ("aes_key", "key\n"),
     ];
     for (name, content) in secrets {
         fs::write(directory.path().join("secrets").join(name), content).unwrap();
+    }
+    let certificates = [
+        "appCertPublicKey.crt",
+        "alipayCertPublicKey_RSA2.crt",
+        "alipayRootCert.crt",
+    ];
+    for name in certificates {
+        fs::write(directory.path().join("keys").join(name), name).unwrap();
     }
     // Of each pair of alternatives, the commented one replaces the active one.
     let without = [
         "urls = ",
         "private_key_file = ",
         "alipay_public_key_file = ",
+        "# alipay_public_key = ",
+        "# app_cert = ",
+        "# alipay_cert = ",
+        "# alipay_root_cert = ",
+        "# aes_key = ",
         "# app_auth_token = ",
     ];
     let lines = EXAMPLE
@@ -140,6 +154,13 @@ fn every_commented_key_of_the_example_is_valid_in_its_place() {
         app.app_auth_token.as_ref().unwrap().expose_secret(),
         "token"
     );
+    let certificates = app.certificates.as_ref().unwrap();
+    assert_eq!(certificates.app_cert, "appCertPublicKey.crt");
+    assert_eq!(certificates.alipay_root_cert, "alipayRootCert.crt");
+    assert_eq!(app.aes_key.as_ref().unwrap().expose_secret(), "key");
+    let fields: Vec<_> = app.files.iter().map(|file| file.field).collect();
+    let expected = ["app_cert", "alipay_cert", "alipay_root_cert", "aes_key"];
+    assert_eq!(fields, [&expected[..], &["app_auth_token"]].concat());
     assert!(config.alipay.codes.final_.contains("PAYEE_SOMETHING_WRONG"));
     let Servers::Urls(urls) = &config.rabbitmq.servers else {
         panic!("two real nodes");

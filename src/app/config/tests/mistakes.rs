@@ -75,12 +75,18 @@ fn a_mistake_is_told_with_its_line_its_key_and_what_is_right() {
 #[test]
 fn a_mistake_in_an_app_is_told() {
     let app = |line: &str| format!("{APP}{line}\n");
-    let certificates = "certificate mode is not supported by this version; take the key out";
+    let three = "app_cert = \"a\"\nalipay_cert = \"a\"\nalipay_root_cert = \"a\"";
     let cases: &[(String, String)] = &[
-        (app("app_cert_file = \"a\""), format!("config.toml:5: alipay.apps.main.app_cert_file: {certificates}")),
-        (app("alipay_root_cert_file = \"a\""), format!("config.toml:5: alipay.apps.main.alipay_root_cert_file: {certificates}")),
-        (app("aes_key_file = \"a\""), "config.toml:5: alipay.apps.main.aes_key_file: content encryption (AES) is not supported by this version; take the key out".into()),
-        (app("charset = \"gbk\""), "config.toml:5: alipay.apps.main.charset: \"gbk\" is not supported by this version; write \"utf-8\"".into()),
+        (app(three), "config.toml:4: alipay.apps.main.alipay_public_key: is given, and certificates of certificate mode too; take alipay_public_key out for certificate mode, or all three certificates".into()),
+        (
+            app(three).replace("alipay_public_key = \"PUBLIC\"\n", "").replace("alipay_cert = \"a\"\n", ""),
+            "config.toml:1: alipay.apps.main.alipay_cert: is missing; certificate mode needs app_cert_file, alipay_cert_file and alipay_root_cert_file: give alipay_cert_file, or in place".into(),
+        ),
+        (APP.replace("alipay_public_key", "# alipay_public_key"), "config.toml:1: alipay.apps.main.alipay_public_key: is missing; give Alipay's public key for this application (not the application's own) as alipay_public_key_file, or in place".into()),
+        (APP.replace("\"PUBLIC\"", "[\"a\", 5]"), "config.toml:4: alipay.apps.main.alipay_public_key: one of the list is a whole number, not text; write [\"one\", \"two\"] (in a variable: one,two)".into()),
+        (app("aes_key_file = \"a\""), "config.toml:5: alipay.apps.main.aes_key_file: the file cannot be read: No such file or directory (os error 2); name a readable file (relative paths start from .), not the content itself".into()),
+        (app("encrypt_type = \"AES\""), "config.toml:5: alipay.apps.main.encrypt_type: is spelled otherwise here: give the key as aes_key_file or aes_key; take the key out".into()),
+        (app("charset = \"gb2312\""), "config.toml:5: alipay.apps.main.charset: \"gb2312\" is none of the words; write \"utf-8\" or \"gbk\"".into()),
         (app("sign_type = \"MD5\""), "config.toml:5: alipay.apps.main.sign_type: \"MD5\" is none of the words; write \"RSA2\" or \"RSA\"".into()),
         (app("private_key_file = \"a\""), "config.toml:5: alipay.apps.main.private_key_file: is given, and private_key too; take one of the two out".into()),
         (APP.replace("\"2021000000000000\"", "2021000000000000"), "config.toml:2: alipay.apps.main.app_id: is a whole number, not text; put it in double quotes".into()),
@@ -257,9 +263,9 @@ fn a_wrong_variable_is_told_by_its_name() {
             "pacing.concurrency_min: \"many\" is not a whole number; write a whole number from 1 to 10000",
         ),
         (
-            "HONGBAOD__ALIPAY__APPS__MAIN__APP_CERT_FILE",
+            "HONGBAOD__ALIPAY__APPS__MAIN__ENCRYPT_KEY",
             "x",
-            "alipay.apps.main.app_cert_file: certificate mode is not supported by this version; take the key out",
+            "alipay.apps.main.encrypt_key: is spelled otherwise here: give the key as aes_key_file or aes_key; take the key out",
         ),
         (
             "HONGBAOD__LOG__LEVEL",

@@ -92,9 +92,35 @@ impl Settling<'_> {
             }
             settled.resubmitted += again;
             let is_over = clock.monotonic().0 > began + PATIENCE;
-            if waiting + again == 0 || is_over {
+            if waiting + again == 0 {
                 return settled;
             }
+            if is_over {
+                self.explain(&queues, &ledger, &settled).await;
+                return settled;
+            }
+        }
+    }
+
+    /// Says what still moves, and what the ledger has of each job that is missing.
+    async fn explain(&self, queues: &[String], ledger: &RedisInspector, settled: &Settled) {
+        let counts = broker::counts(&self.world.amqp, queues).await.unwrap();
+        for (queue, count) in queues.iter().zip(counts).filter(|(_, count)| *count > 0) {
+            eprintln!("storm: {count} left in {queue}");
+        }
+        for daemon in self.daemons {
+            eprintln!("storm: {} in flight", daemon.in_flight().await);
+        }
+        for ask in self.missing(&settled.dead_letters) {
+            let ask = &self.asks[ask];
+            let Ok(out_request_no) = MerchantNo::new(&ask.number) else {
+                continue;
+            };
+            let key = JobKey {
+                app: AppName::new("main").unwrap(),
+                out_request_no,
+            };
+            eprintln!("storm: missing {key}: {:?}", ledger.read(&key).await);
         }
     }
 

@@ -1,3 +1,4 @@
+use encoding_rs::GBK;
 use proptest::prelude::*;
 use serde_json::Value;
 
