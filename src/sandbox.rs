@@ -29,16 +29,19 @@ pub mod faults;
 pub mod keys;
 
 mod cashier;
+mod certificates;
 mod console;
 mod gateway;
 mod html;
+mod identity;
 mod notices;
 mod same_origin;
 mod server;
 mod signed_form;
 mod state;
 
-pub use crate::sandbox::notices::NotifyTargets;
+pub use crate::sandbox::certificates::MakeCertificateError;
+pub use crate::sandbox::notices::{NotifyClientError, NotifyTargets};
 pub use crate::sandbox::state::{Books, WallClock};
 
 /// The app id that the sandbox's config section and its examples use.
@@ -91,7 +94,7 @@ pub enum SandboxError {
     Keys(#[source] KeyError),
     /// There is no client for notifications.
     #[error("set up the sending of notifications")]
-    Notify(#[source] reqwest::Error),
+    Notify(#[source] NotifyClientError),
     /// The fault knobs contradict each other.
     #[error("set the fault knobs")]
     Faults(#[source] FaultsError),
@@ -245,12 +248,51 @@ fn gateway_url(address: SocketAddr) -> String {
     format!("http://{address}/gateway.do")
 }
 
+/// How the clients of a sandbox know Alipay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyMode {
+    /// By its public key.
+    PublicKey,
+    /// By certificates.
+    Certificates,
+}
+
+/// Whether the clients of a sandbox encrypt their contents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContentMode {
+    /// They do not.
+    Plain,
+    /// They do, with the sandbox's AES key.
+    Encrypted,
+}
+
 /// The TOML section of a configuration whose Alipay is a sandbox at `listen` with the keys in
 /// `keys_dir`, ready to paste.
 #[must_use]
-pub fn config_section(listen: SocketAddr, keys_dir: &std::path::Path) -> String {
+pub fn config_section(
+    listen: SocketAddr,
+    keys_dir: &std::path::Path,
+    (key_mode, content_mode): (KeyMode, ContentMode),
+) -> String {
     let gateway = gateway_url(listen);
-    let path = |name: &str| toml::Value::String(keys_dir.join(name).display().to_string());
+    let file = |key: &str, name: &str| {
+        let path = keys_dir.join(name).display().to_string();
+        format!("{key}_file = {}\n", toml::Value::String(path))
+    };
+    let mut files = file("private_key", "app_private_key.pem");
+    match key_mode {
+        KeyMode::PublicKey => {
+            files.push_str(&file("alipay_public_key", "alipay_public_key.pem"));
+        }
+        KeyMode::Certificates => {
+            files.push_str(&file("app_cert", keys::APP_CERTIFICATE));
+            files.push_str(&file("alipay_cert", keys::ALIPAY_CERTIFICATE));
+            files.push_str(&file("alipay_root_cert", keys::ROOT_CERTIFICATE));
+        }
+    }
+    if content_mode == ContentMode::Encrypted {
+        files.push_str(&file("aes_key", "aes_key"));
+    }
     format!(
         "[alipay]\n\
         gateway = \"{gateway}\"\n\
@@ -258,9 +300,6 @@ pub fn config_section(listen: SocketAddr, keys_dir: &std::path::Path) -> String 
         \n\
         [alipay.apps.main]\n\
         app_id = \"{APP_ID}\"\n\
-        private_key_file = {}\n\
-        alipay_public_key_file = {}\n",
-        path("app_private_key.pem"),
-        path("alipay_public_key.pem"),
+        {files}"
     )
 }

@@ -18,7 +18,8 @@ use crate::domain::money::Fen;
 use crate::sandbox::faults::{Faults, IdempotencyKnob};
 use crate::sandbox::keys::SandboxKeys;
 use crate::sandbox::{
-    APP_ID, NotifyTargets, RunningSandbox, Sandbox, SandboxOptions, config_section,
+    APP_ID, ContentMode, KeyMode, NotifyTargets, RunningSandbox, Sandbox, SandboxOptions,
+    config_section,
 };
 
 pub(crate) const EXAMPLES: &str = "\
@@ -66,6 +67,15 @@ pub(crate) struct SandboxArgs {
     #[arg(long, value_name = "N", default_value_t = NonZeroU32::MIN)]
     time_scale: NonZeroU32,
 
+    /// Certificate mode: make a root, Alipay's certificate and the app's among the keys, ask for
+    /// their numbers in calls, and name Alipay's in answers.
+    #[arg(long)]
+    certificates: bool,
+
+    /// Print a section in which contents are encrypted with the AES key among the keys.
+    #[arg(long)]
+    encrypt: bool,
+
     /// Send notifications to every address that a call names, not to this machine alone.
     #[arg(long)]
     notify_anywhere: bool,
@@ -76,6 +86,20 @@ pub(crate) struct SandboxArgs {
 }
 
 impl SandboxArgs {
+    fn modes(&self) -> (KeyMode, ContentMode) {
+        let key_mode = if self.certificates {
+            KeyMode::Certificates
+        } else {
+            KeyMode::PublicKey
+        };
+        let content_mode = if self.encrypt {
+            ContentMode::Encrypted
+        } else {
+            ContentMode::Plain
+        };
+        (key_mode, content_mode)
+    }
+
     fn notify_targets(&self) -> NotifyTargets {
         if self.notify_anywhere {
             NotifyTargets::Anywhere
@@ -105,8 +129,14 @@ impl From<Idempotency> for IdempotencyKnob {
 
 pub(crate) async fn execute(args: SandboxArgs) -> Result<ExitCode, Failure> {
     let faults = faults(&args)?;
-    let keys = SandboxKeys::load_or_create(&args.keys)
-        .map_err(|error| Failure::failed(with_causes(&error)))?;
+    let modes = args.modes();
+    let keys = match modes.0 {
+        KeyMode::PublicKey => SandboxKeys::load_or_create(&args.keys),
+        KeyMode::Certificates => {
+            SandboxKeys::load_or_create_certified(&args.keys, wall_clock::now())
+        }
+    };
+    let keys = keys.map_err(|error| Failure::failed(with_causes(&error)))?;
     // Listened to from the start, so that a signal that comes early is not missed.
     let mut terminate = signal(SignalKind::terminate())
         .map_err(|error| Failure::failed(format!("listen to signals: {error}")))?;
@@ -126,7 +156,7 @@ pub(crate) async fn execute(args: SandboxArgs) -> Result<ExitCode, Failure> {
     let sandbox = Sandbox::start(options)
         .await
         .map_err(|error| Failure::failed(with_causes(&error)))?;
-    introduce(&sandbox, &args.keys)?;
+    introduce(&sandbox, &args.keys, modes)?;
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
@@ -135,13 +165,17 @@ pub(crate) async fn execute(args: SandboxArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::Done)
 }
 
-fn introduce(sandbox: &RunningSandbox, keys: &Path) -> io::Result<()> {
+fn introduce(
+    sandbox: &RunningSandbox,
+    keys: &Path,
+    modes: (KeyMode, ContentMode),
+) -> io::Result<()> {
     let address = sandbox.address();
     // The daemon may start somewhere else.
     let keys = std::path::absolute(keys)?;
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "# A simulated Alipay; put this into hongbaod.toml:")?;
-    writeln!(stdout, "{}", config_section(address, &keys))?;
+    writeln!(stdout, "{}", config_section(address, &keys, modes))?;
     writeln!(
         stdout,
         "# http://{address}/_sandbox/            a page for people"

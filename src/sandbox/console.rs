@@ -2,19 +2,21 @@
 //!
 //! Forms of other sites are refused.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State as Extracted;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::adapters::alipay::wire::{form_decode, timestamp_gmt8};
 use crate::domain::ident::MerchantNo;
 use crate::domain::money::Fen;
-use crate::sandbox::bank::{OpenError, Opening, OperationView};
+use crate::sandbox::bank::{OpenError, Opening, OperationView, OrderRef};
 use crate::sandbox::faults::{Faults, FaultsError};
 use crate::sandbox::notices::{Notice, Stage};
 use crate::sandbox::same_origin::{header_text, is_foreign};
@@ -31,6 +33,8 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/_sandbox/operations", get(operations))
         .route("/_sandbox/books", get(books))
         .route("/_sandbox/notifications", get(notifications))
+        .route("/_sandbox/rotate", post(rotate))
+        .route("/_sandbox/close", post(close))
         .route("/_sandbox/packets", get(packets).post(open_packet))
         .route(
             "/_sandbox/clock",
@@ -73,6 +77,47 @@ async fn packets(Extracted(shared): Extracted<Shared>) -> Response {
         })
         .collect();
     json_answer(StatusCode::OK, &packets)
+}
+
+/// Closes an order that waits for a person: `auth_no` in a form.
+async fn close(Extracted(shared): Extracted<Shared>, headers: HeaderMap, body: Bytes) -> Response {
+    if is_foreign(&headers) {
+        return refused(StatusCode::FORBIDDEN, "another site's form");
+    }
+    let params = form_decode(&body).unwrap_or_default();
+    let found = params.into_iter().find(|(name, _)| name == "auth_no");
+    let order = OrderRef::AuthNo(found.map(|(_, value)| value).unwrap_or_default().into());
+    let closed = shared
+        .state
+        .with_bank(|bank, now| bank.close_order(&order, now));
+    match closed {
+        Ok(()) => Redirect::to("/_sandbox/").into_response(),
+        Err(error) => refused(StatusCode::CONFLICT, &error.to_string()),
+    }
+}
+
+/// Gives Alipay a new key, and a certificate for it in certificate mode.
+async fn rotate(Extracted(shared): Extracted<Shared>, headers: HeaderMap, body: Bytes) -> Response {
+    if is_foreign(&headers) {
+        return refused(StatusCode::FORBIDDEN, "another site's form");
+    }
+    let state = Arc::clone(&shared.state);
+    // A key is a second of work at worst.
+    let rotated = tokio::task::spawn_blocking(move || state.identities.rotate(state.wall_now()));
+    match rotated.await {
+        Ok(Ok(_)) if is_form(&headers, &body) => Redirect::to("/_sandbox/").into_response(),
+        Ok(Ok(identity)) => {
+            let pem = identity.certificate.as_ref().map(|issued| &issued.pem);
+            let rotated = json!({
+                "alipay_public_key": identity.public_key_pem,
+                "alipay_cert_sn": identity.cert_sn(),
+                "alipay_cert": pem,
+            });
+            json_answer(StatusCode::OK, &rotated)
+        }
+        Ok(Err(error)) => refused(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        Err(_panicked) => refused(StatusCode::INTERNAL_SERVER_ERROR, "no new key"),
+    }
 }
 
 async fn notifications(Extracted(shared): Extracted<Shared>) -> Response {

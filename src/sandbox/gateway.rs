@@ -3,12 +3,14 @@
 //! Every check, effect and signature happens here, without waiting; the server only holds an
 //! answer back, or resets the connection, when it is told so.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::adapters::alipay::sign::SignType;
 use crate::adapters::alipay::wire::Charset;
 use crate::domain::time::UnixMillis;
+use crate::sandbox::ContentMode;
 use crate::sandbox::bank::{
     Command, Effect, Origin, QueryBy, Receipt, Refusal, Status, Terms, What,
 };
@@ -100,7 +102,19 @@ fn answer_params(state: &State, faults: &Faults, params: &Params) -> Reply {
     let content = match admitted_content(state, faults, &call) {
         Ok(content) => content,
         Err(turned_away) if for_browser => return orders::error_page(turned_away.sub_code()),
-        Err(turned_away) => return signed(state, faults, &call, &turned_away.node()),
+        Err(turned_away) => {
+            // Source: errors about encryption come plain; so do those before it, by our reading.
+            let plain = Call {
+                content_mode: match turned_away {
+                    TurnedAway::Content(_) => call.content_mode,
+                    TurnedAway::NotPermitted | TurnedAway::Limited | TurnedAway::Encryption(_) => {
+                        ContentMode::Plain
+                    }
+                },
+                ..call
+            };
+            return signed(state, faults, &plain, &turned_away.node());
+        }
     };
     match (call.method, content) {
         (Method::PagePay, Content::Money(command)) => orders::in_a_browser(state, &call, command),
@@ -111,6 +125,12 @@ fn answer_params(state: &State, faults: &Faults, params: &Params) -> Reply {
         }
         (_, Content::Money(command)) => move_money(state, faults, &call, command),
         (_, Content::Query(by)) => look_up(state, faults, &call, &by),
+        (_, Content::Certificate(cert_sn)) => {
+            let found = state.identities.certificate_of(&cert_sn);
+            let unknown = || Node::error(Code::InvalidArguments, "isv.invalid-parameter");
+            let node = found.map_or_else(unknown, |pem| Node::certificate(&pem));
+            signed(state, faults, &call, &node)
+        }
     }
 }
 
@@ -119,6 +139,7 @@ fn answer_params(state: &State, faults: &Faults, params: &Params) -> Reply {
 enum TurnedAway {
     NotPermitted,
     Limited,
+    Encryption(&'static str),
     Content(ContentError),
 }
 
@@ -127,6 +148,7 @@ impl TurnedAway {
         match self {
             Self::NotPermitted => "isv.insufficient-isv-permissions",
             Self::Limited => "isv.method-call-limited",
+            Self::Encryption(sub_code) => sub_code,
             Self::Content(ContentError::NotJson) => "isv.illegal-json",
             Self::Content(ContentError::Illegal) => Refusal::IllegalArgument.sub_code(),
         }
@@ -136,6 +158,7 @@ impl TurnedAway {
         let code = match self {
             Self::NotPermitted => Code::InsufficientPermissions,
             Self::Limited => Code::CallLimited,
+            Self::Encryption(sub_code) => Code::of_protocol(sub_code),
             Self::Content(ContentError::NotJson) => Code::InvalidArguments,
             Self::Content(ContentError::Illegal) => {
                 return Node::refusal(Refusal::IllegalArgument, None);
@@ -151,13 +174,36 @@ fn admitted_content(
     faults: &Faults,
     call: &Call<'_>,
 ) -> Result<Content, TurnedAway> {
-    if faults.permission == Permission::Refused && call.method != Method::Query {
+    let moves_nothing = matches!(call.method, Method::Query | Method::DownloadCertificate);
+    if faults.permission == Permission::Refused && !moves_nothing {
         return Err(TurnedAway::NotPermitted);
     }
     if !state.admit(call.method.as_str(), faults.limit_per_second) {
         return Err(TurnedAway::Limited);
     }
-    content::read(call.method, call.biz_content()).map_err(TurnedAway::Content)
+    let content = plain_content(state, call).map_err(TurnedAway::Encryption)?;
+    content::read(call.method, &content).map_err(TurnedAway::Content)
+}
+
+/// The content, decrypted if it came encrypted.
+fn plain_content<'a>(state: &State, call: &Call<'a>) -> Result<Cow<'a, str>, &'static str> {
+    let content = call.biz_content();
+    let key = state.content_key.as_ref();
+    let decrypted = || key.and_then(|key| key.decrypt(content).ok());
+    match call.content_mode {
+        ContentMode::Plain if content.starts_with(['{', '[']) => Ok(Cow::Borrowed(content)),
+        // Encrypted, and nothing says so.
+        ContentMode::Plain if decrypted().is_some() => {
+            Err("isv.decryption-error-missing-encrypt-type")
+        }
+        ContentMode::Plain => Ok(Cow::Borrowed(content)),
+        ContentMode::Encrypted => {
+            let plain = decrypted().ok_or("isv.decryption-error-unknown")?;
+            let text = call.charset.decode(&plain);
+            let text = text.ok_or("isv.decryption-error-unknown")?;
+            Ok(Cow::Owned(text.into_owned()))
+        }
+    }
 }
 
 fn look_up(state: &State, faults: &Faults, call: &Call<'_>, by: &QueryBy) -> Reply {
@@ -280,7 +326,10 @@ fn lie(plan: &Plan, command: &Command) -> Node {
 
 fn shaped(writer: &Writer<'_>, shape: Shape, truth: &Node, lie: &Node) -> Reply {
     let text = match shape {
-        Shape::True => writer.signed(truth),
+        Shape::True => {
+            let charset = writer.charset_for(truth);
+            return reply(Answer::Body(writer.signed(truth), charset));
+        }
         Shape::Truncated => {
             let mut text = writer.signed(truth);
             text.truncate(text.len() / 2);
@@ -298,11 +347,12 @@ fn shaped(writer: &Writer<'_>, shape: Shape, truth: &Node, lie: &Node) -> Reply 
 fn rejected(state: &State, faults: &Faults, rejection: &Rejection, charset: Charset) -> Reply {
     let node = Node::error(rejection.code, rejection.sub_code);
     let writer = |sign_type| Writer {
-        state,
+        identity: state.identities.present(),
+        content_key: None,
         knobs: &faults.answers,
         sign_type,
         charset,
-        name: &rejection.node_name,
+        name: rejection.node_name,
     };
     let (text, charset) = match rejection.signing {
         Signing::Signed(sign_type) => {
@@ -324,8 +374,13 @@ fn signed(state: &State, faults: &Faults, call: &Call<'_>, node: &Node) -> Reply
 }
 
 fn writer<'a>(state: &'a State, faults: &'a Faults, call: &Call<'_>) -> Writer<'a> {
+    let content_key = match call.content_mode {
+        ContentMode::Plain => None,
+        ContentMode::Encrypted => state.content_key.as_ref(),
+    };
     Writer {
-        state,
+        identity: state.identities.present(),
+        content_key,
         knobs: &faults.answers,
         sign_type: call.sign_type,
         charset: call.charset,

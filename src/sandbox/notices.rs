@@ -16,6 +16,7 @@ mod content;
 mod post;
 mod sender;
 
+pub use crate::sandbox::notices::post::NotifyClientError;
 pub(in crate::sandbox) use crate::sandbox::notices::post::Poster;
 pub(in crate::sandbox) use crate::sandbox::notices::sender::send_all;
 
@@ -222,3 +223,6 @@ impl Board {
         self.notices.get_mut(index)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,7 +29,7 @@ pub(in crate::sandbox) fn signed_form(
         .collect();
     let message = canonical_bytes(encoded.iter().map(|(name, value)| (*name, &**value)));
     let mut form = form_encode_bytes(encoded.iter().map(|(name, value)| (*name, &**value)));
-    if let Ok(sign) = state.pair(sign_type).signer.sign(&message) {
+    if let Ok(sign) = state.identities.present().signer(sign_type).sign(&message) {
         let signature = [("sign_type", sign_type.as_str()), ("sign", &sign)];
         form.push('&');
         form.push_str(&form_encode_bytes(signature));

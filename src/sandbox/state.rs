@@ -6,13 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
 use tokio::sync::Notify;
 
+use crate::adapters::alipay::content_key::ContentKey;
 use crate::adapters::alipay::keys::KeyError;
-use crate::adapters::alipay::sign::{SignType, Signer, Verifier};
+use crate::adapters::alipay::sign::{SignType, Verifier};
 use crate::domain::time::{UnixMillis, millis};
 use crate::sandbox::bank::{Bank, BankBooks};
 use crate::sandbox::faults::{FaultDice, Faults, Moment};
+use crate::sandbox::identity::Identities;
 use crate::sandbox::keys::SandboxKeys;
 use crate::sandbox::notices::{Answered, Board, Notice, Poster};
 
@@ -90,14 +93,12 @@ pub(crate) struct State {
     woken: Notify,
     /// A delivery has ended.
     delivered: Notify,
-    rsa2: Pair,
-    rsa: Pair,
-}
-
-/// What answers are signed with and requests are verified with, for one sign type.
-pub(crate) struct Pair {
-    pub(crate) signer: Signer,
-    pub(crate) verifier: Verifier,
+    pub(in crate::sandbox) identities: Identities,
+    /// `None`: the key in the file is none, and encrypted calls are turned away.
+    pub(in crate::sandbox) content_key: Option<ContentKey>,
+    /// What requests are verified with.
+    rsa2: Verifier,
+    rsa: Verifier,
 }
 
 #[derive(Default)]
@@ -115,12 +116,6 @@ impl State {
         (bank, dice): (Bank, FaultDice),
         poster: Poster,
     ) -> Result<Self, KeyError> {
-        let pair = |sign_type| {
-            Ok(Pair {
-                signer: Signer::new(keys.alipay_private_key().clone(), sign_type)?,
-                verifier: Verifier::new(keys.app_public_key(), sign_type)?,
-            })
-        };
         Ok(Self {
             app_id,
             delay: Duration::ZERO,
@@ -132,8 +127,10 @@ impl State {
             poster,
             woken: Notify::new(),
             delivered: Notify::new(),
-            rsa2: pair(SignType::Rsa2)?,
-            rsa: pair(SignType::Rsa)?,
+            identities: Identities::new(keys)?,
+            content_key: ContentKey::parse(keys.content_key().expose_secret()).ok(),
+            rsa2: Verifier::new(keys.app_public_key(), SignType::Rsa2)?,
+            rsa: Verifier::new(keys.app_public_key(), SignType::Rsa)?,
         })
     }
 
@@ -151,7 +148,8 @@ impl State {
         self.with_bank(Bank::advance);
     }
 
-    pub(crate) fn pair(&self, sign_type: SignType) -> &Pair {
+    /// What the app's calls are verified with.
+    pub(crate) fn verifier(&self, sign_type: SignType) -> &Verifier {
         match sign_type {
             SignType::Rsa2 => &self.rsa2,
             SignType::Rsa => &self.rsa,

@@ -367,6 +367,8 @@ struct Step {
     packet: u8,
     fen: u64,
     delay_ms: u64,
+    /// How many minutes pass before it.
+    minutes: u64,
     idempotency: Idempotency,
 }
 
@@ -375,15 +377,20 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let kinds = prop::sample::select(vec![Pay, Disburse, Disburse, Refund]);
     let modes = prop::sample::select(vec![Idempotency::Replay, Idempotency::AlreadyUsed]);
     let delays = prop::sample::select(vec![0, 0, 0, 1, 5]);
-    let step = (kinds, 0_u8..8, 0_u8..3, 1_u64..900, delays, modes);
-    let step = step.prop_map(|(kind, number, packet, fen, delay_ms, idempotency)| Step {
-        kind,
-        number,
-        packet,
-        fen,
-        delay_ms,
-        idempotency,
-    });
+    // Long enough for orders to close and remainders to go back.
+    let minutes = prop::sample::select(vec![0, 0, 0, 0, 30, 60, 24 * 60]);
+    let step = (kinds, 0_u8..8, 0_u8..3, 1_u64..900, delays, minutes, modes);
+    let step = step.prop_map(
+        |(kind, number, packet, fen, delay_ms, minutes, idempotency)| Step {
+            kind,
+            number,
+            packet,
+            fen,
+            delay_ms,
+            minutes,
+            idempotency,
+        },
+    );
     prop::collection::vec(step, 0..60)
 }
 
@@ -394,7 +401,7 @@ proptest! {
         let mut now = NOW;
         let mut first_receipts: Vec<Receipt> = Vec::new();
         for step in steps {
-            now = now.plus(Duration::from_millis(1));
+            now = now.plus(Duration::from_millis(1 + step.minutes * 60_000));
             let packet = ["P", "U", "0"][usize::from(step.packet)];
             let number = step.number.to_string();
             let command = match step.kind {

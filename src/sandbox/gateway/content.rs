@@ -23,6 +23,8 @@ use crate::sandbox::gateway::protocol::Method;
 pub(super) enum Content {
     Money(Command),
     Query(QueryBy),
+    /// The certificate of this `alipay_cert_sn`.
+    Certificate(Arc<str>),
 }
 
 /// Why `biz_content` asks for nothing.
@@ -32,7 +34,7 @@ pub(super) enum ContentError {
     Illegal,
 }
 
-/// Every member of the six methods. Names and lengths: Alipay fund.coupon.
+/// Every member of all methods. Names and lengths: Alipay fund.coupon.
 #[derive(Deserialize)]
 struct Members<'a> {
     #[serde(borrow)]
@@ -61,6 +63,8 @@ struct Members<'a> {
     pay_timeout: Option<Cow<'a, str>>,
     #[serde(borrow)]
     extra_param: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    alipay_cert_sn: Option<Cow<'a, str>>,
     /// A string as a rule; a bare number occurs in Alipay's own examples.
     #[serde(borrow)]
     amount: Option<&'a RawValue>,
@@ -83,6 +87,9 @@ pub(super) fn read(method: Method, biz_content: &str) -> Result<Content, Content
         Method::Disburse => members.disburse(),
         Method::Refund => members.refund(),
         Method::Query => members.query(),
+        Method::DownloadCertificate => {
+            required(&members.alipay_cert_sn, 64).map(Content::Certificate)
+        }
     }
     .ok_or(ContentError::Illegal)
 }

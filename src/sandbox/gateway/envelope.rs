@@ -1,19 +1,24 @@
 //! How an answer is written and signed: the exact bytes, in every form that was seen.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::adapters::alipay::content_key::ContentKey;
 use crate::adapters::alipay::sign::SignType;
 use crate::adapters::alipay::wire::Charset;
 use crate::sandbox::faults::{AnswerKnobs, ErrorCharset, InnerSign, Slashes, Whitespace};
 use crate::sandbox::gateway::node::Node;
 use crate::sandbox::gateway::params::encode;
-use crate::sandbox::state::State;
+use crate::sandbox::identity::Identity;
 
 /// Writes the answers to one call.
 pub(super) struct Writer<'a> {
-    pub(super) state: &'a State,
+    /// Who signs.
+    pub(super) identity: Arc<Identity>,
+    /// What contents are encrypted with; `None`: they are not.
+    pub(super) content_key: Option<&'a ContentKey>,
     pub(super) knobs: &'a AnswerKnobs,
     pub(super) sign_type: SignType,
     /// The call's charset.
@@ -52,10 +57,13 @@ impl Writer<'_> {
     pub(super) fn for_phone(&self, node: &Node) -> String {
         let written = self.written(node);
         let sign = self.sign(&written, self.charset).unwrap_or_default();
+        let cert_sn = self.identity.cert_sn();
+        let cert_sn = cert_sn.map(|sn| format!("\"alipay_cert_sn\":\"{sn}\","));
         format!(
-            r#"{{"{}":{},"sign":"{sign}","sign_type":"{}"}}"#,
+            r#"{{"{}":{},{}"sign":"{sign}","sign_type":"{}"}}"#,
             self.name,
             written.text,
+            cert_sn.unwrap_or_default(),
             self.sign_type.as_str()
         )
     }
@@ -81,7 +89,7 @@ impl Writer<'_> {
 
     fn sign(&self, written: &Written, charset: Charset) -> Option<String> {
         let signed = written.signed.as_ref().unwrap_or(&written.text);
-        let signer = &self.state.pair(self.sign_type).signer;
+        let signer = self.identity.signer(self.sign_type);
         signer.sign(&encode(signed, charset)).ok()
     }
 
@@ -99,6 +107,11 @@ impl Writer<'_> {
             Whitespace::Compact => text.into_owned(),
             Whitespace::Pretty => pretty(&text).unwrap_or_else(|| text.into_owned()),
         };
+        // Source: an encrypted node is a string, and its quotes are signed with it.
+        let encrypted = self
+            .content_key
+            .and_then(|key| key.encrypt(&encode(&text, self.charset_for(node))).ok());
+        let text = encrypted.map_or(text, |encrypted| format!("\"{encrypted}\""));
         // Alipay's own JSON escapes no slash; a `/` is never a part of a longer GBK character.
         let escaped = || text.replace('/', r"\/");
         match self.knobs.slashes {
@@ -124,6 +137,9 @@ impl Writer<'_> {
             .iter()
             .map(|node| format!("\"{name}\"{colon}{node}"))
             .collect();
+        // Source: in certificate mode it stands between the node and the signature.
+        let cert_sn = self.identity.cert_sn().filter(|_| sign.is_some());
+        members.extend(cert_sn.map(|sn| format!("\"alipay_cert_sn\"{colon}\"{sn}\"")));
         members.extend(sign.map(|sign| format!("\"sign\"{colon}\"{sign}\"")));
         let text = format!("{open}{}{close}", members.join(comma));
         match charset {

@@ -1,5 +1,7 @@
 //! The response nodes. Texts and fields: Alipay fund.coupon; absent fields are left out.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use crate::adapters::alipay::wire::timestamp_gmt8;
@@ -24,7 +26,9 @@ impl Code {
     pub(super) fn of_protocol(sub_code: &str) -> Self {
         if sub_code.starts_with("aop.") {
             Self::InsufficientToken
-        } else if sub_code.starts_with("isv.missing-") {
+        } else if sub_code.starts_with("isv.missing-")
+            || sub_code == "isv.decryption-error-missing-encrypt-type"
+        {
             Self::MissingArguments
         } else {
             Self::InvalidArguments
@@ -82,6 +86,8 @@ struct Members<'a> {
     sub_code: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sub_msg: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alipay_cert_content: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     amount: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -161,6 +167,17 @@ impl Node {
             members.out_order_no = None;
         }
         members.node()
+    }
+
+    /// A certificate's PEM text, in base64.
+    pub(super) fn certificate(pem: &str) -> Self {
+        Members {
+            code: Code::Success.number(),
+            msg: Code::Success.msg(),
+            alipay_cert_content: Some(STANDARD.encode(pem)),
+            ..Members::default()
+        }
+        .node()
     }
 
     /// What a query finds.

@@ -100,7 +100,9 @@ pub(in crate::sandbox) fn on_the_phone(
     };
     let command = match admitted_content(state, &faults, &call) {
         Ok(Content::Money(command)) => command,
-        Ok(Content::Query(_)) => return PhoneResult::silent("4000", "isv.invalid-method"),
+        Ok(Content::Query(_) | Content::Certificate(_)) => {
+            return PhoneResult::silent("4000", "isv.invalid-method");
+        }
         Err(turned_away) => {
             return answered(state, &faults, &call, ("4000", &turned_away.node()));
         }

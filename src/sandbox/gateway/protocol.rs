@@ -9,6 +9,7 @@
 use crate::adapters::alipay::sign::SignType;
 use crate::adapters::alipay::wire::{Charset, ERROR_NODE_NAME, parse_timestamp_gmt8};
 use crate::domain::time::UnixMillis;
+use crate::sandbox::ContentMode;
 use crate::sandbox::bank::ActedFor;
 use crate::sandbox::gateway::node::Code;
 use crate::sandbox::gateway::params::Params;
@@ -30,16 +31,19 @@ pub(super) enum Method {
     Disburse,
     Refund,
     Query,
+    /// Hands out Alipay's certificate of a number.
+    DownloadCertificate,
 }
 
 impl Method {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::AppPay,
         Self::PagePay,
         Self::AgreementPay,
         Self::Disburse,
         Self::Refund,
         Self::Query,
+        Self::DownloadCertificate,
     ];
 
     pub(super) fn as_str(self) -> &'static str {
@@ -50,6 +54,7 @@ impl Method {
             Self::Disburse => "alipay.fund.coupon.order.disburse",
             Self::Refund => "alipay.fund.coupon.order.refund",
             Self::Query => "alipay.fund.coupon.operation.query",
+            Self::DownloadCertificate => "alipay.open.app.alipaycert.download",
         }
     }
 
@@ -62,6 +67,7 @@ impl Method {
             Self::Disburse => "alipay_fund_coupon_order_disburse_response",
             Self::Refund => "alipay_fund_coupon_order_refund_response",
             Self::Query => "alipay_fund_coupon_operation_query_response",
+            Self::DownloadCertificate => "alipay_open_app_alipaycert_download_response",
         }
     }
 }
@@ -72,6 +78,7 @@ pub(super) struct Call<'a> {
     pub(super) sign_type: SignType,
     pub(super) charset: Charset,
     pub(super) merchant: ActedFor,
+    pub(super) content_mode: ContentMode,
     pub(super) params: &'a Params,
 }
 
@@ -136,8 +143,10 @@ pub(super) fn check<'a>(state: &State, params: &'a Params) -> Result<Call<'a>, R
             ..Rejection::early(sub_code)
         }
     };
-    let charset = check_form(params, state.wall_now()).map_err(reject(SignType::Rsa2))?;
+    let (charset, content_mode) =
+        check_form(params, state.wall_now()).map_err(reject(SignType::Rsa2))?;
     let sign_type = check_sign_type(params).map_err(reject(SignType::Rsa2))?;
+    check_certificates(state, params).map_err(reject(sign_type))?;
     check_signature(state, params, sign_type).map_err(reject(sign_type))?;
     let merchant = check_token(params).map_err(reject(sign_type))?;
     Ok(Call {
@@ -145,12 +154,13 @@ pub(super) fn check<'a>(state: &State, params: &'a Params) -> Result<Call<'a>, R
         sign_type,
         charset,
         merchant,
+        content_mode,
         params,
     })
 }
 
 /// The timestamp is held against the wall clock, even where the sandbox's own clock runs ahead.
-fn check_form(params: &Params, now: UnixMillis) -> Result<Charset, &'static str> {
+fn check_form(params: &Params, now: UnixMillis) -> Result<(Charset, ContentMode), &'static str> {
     let charset = params.charset().ok_or("isv.invalid-charset")?;
     let format = params.get("format").unwrap_or("JSON");
     if !format.eq_ignore_ascii_case("json") {
@@ -166,10 +176,11 @@ fn check_form(params: &Params, now: UnixMillis) -> Result<Charset, &'static str>
     if sent_at.abs_diff(now.0) > TIMESTAMP_WINDOW_MS {
         return Err("isv.invalid-timestamp");
     }
-    if params.get("encrypt_type").is_some() {
-        return Err("isv.invalid-encrypt-type");
+    match params.get("encrypt_type") {
+        None => Ok((charset, ContentMode::Plain)),
+        Some("AES") => Ok((charset, ContentMode::Encrypted)),
+        Some(_) => Err("isv.invalid-encrypt-type"),
     }
-    Ok(charset)
 }
 
 fn check_sign_type(params: &Params) -> Result<SignType, &'static str> {
@@ -181,13 +192,37 @@ fn check_sign_type(params: &Params) -> Result<SignType, &'static str> {
         .map_err(|_unknown| "isv.invalid-signature-type")
 }
 
+/// Source: the sub codes. Our reading: the order, the one for a root that is not Alipay's, and
+/// that an app's certificate ends by the sandbox's own clock.
+fn check_certificates(state: &State, params: &Params) -> Result<(), &'static str> {
+    let Some(certified) = state.identities.certified() else {
+        return Ok(());
+    };
+    let app_cert_sn = params.get("app_cert_sn");
+    let app_cert_sn = app_cert_sn.ok_or("isv.missing-app-cert-sn")?;
+    let root_cert_sn = params.get("alipay_root_cert_sn");
+    let root_cert_sn = root_cert_sn.ok_or("isv.missing-alipay-root-cert-sn")?;
+    let app = &certified.app.certificate;
+    if app_cert_sn != app.serial_number() {
+        return Err("isv.app-cert-not-exist");
+    }
+    let unix_seconds = i64::try_from(state.now().0 / 1000).unwrap_or(i64::MAX);
+    if !app.is_valid_at(unix_seconds) {
+        return Err("isv.app-cert-expired");
+    }
+    if root_cert_sn != certified.root_cert_sn() {
+        return Err("isv.invalid-parameter");
+    }
+    Ok(())
+}
+
 fn check_signature(
     state: &State,
     params: &Params,
     sign_type: SignType,
 ) -> Result<(), &'static str> {
     let sign = params.get("sign").ok_or("isv.missing-signature")?;
-    let verifier = &state.pair(sign_type).verifier;
+    let verifier = state.verifier(sign_type);
     verifier
         .verify(&params.canonical(), sign)
         .map_err(|_mismatch| "isv.invalid-signature")

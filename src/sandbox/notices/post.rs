@@ -15,6 +15,12 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The most that is read of an answer, in bytes; the right one has seven.
 const ANSWER_BYTES_MAX: usize = 1024;
 
+/// There is no client for notifications: TLS cannot be set up, for lack of trusted certificates
+/// for example.
+#[derive(Debug, thiserror::Error)]
+#[error("set up TLS for notifications")]
+pub struct NotifyClientError(#[source] reqwest::Error);
+
 /// Sends notifications.
 pub(in crate::sandbox) struct Poster {
     client: Client,
@@ -26,8 +32,8 @@ impl Poster {
     ///
     /// # Errors
     ///
-    /// When TLS cannot be set up, for lack of trusted certificates for example.
-    pub(in crate::sandbox) fn new(targets: NotifyTargets) -> reqwest::Result<Self> {
+    /// [`NotifyClientError`].
+    pub(in crate::sandbox) fn new(targets: NotifyTargets) -> Result<Self, NotifyClientError> {
         let builder = Client::builder()
             .redirect(redirect::Policy::none())
             .retry(retry::never())
@@ -40,7 +46,7 @@ impl Poster {
             NotifyTargets::Anywhere => builder,
         };
         Ok(Self {
-            client: builder.build()?,
+            client: builder.build().map_err(NotifyClientError)?,
             targets,
         })
     }

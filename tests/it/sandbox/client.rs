@@ -44,11 +44,11 @@ pub(crate) struct Lab {
     pub(crate) sandbox: RunningSandbox,
     pub(crate) http: reqwest::Client,
     now_ms: Arc<AtomicU64>,
-    signer: Signer,
+    pub(crate) signer: Signer,
     pub(crate) verifier: Verifier,
 }
 
-fn keys() -> &'static SandboxKeys {
+pub(crate) fn keys() -> &'static SandboxKeys {
     static KEYS: OnceLock<SandboxKeys> = OnceLock::new();
     KEYS.get_or_init(|| SandboxKeys::generate().unwrap())
 }
@@ -59,11 +59,19 @@ impl Lab {
     }
 
     pub(crate) async fn start_signing(faults: Faults, sign_type: SignType) -> Self {
+        Self::start_with(keys(), faults, sign_type).await
+    }
+
+    pub(crate) async fn start_with(
+        keys: &SandboxKeys,
+        faults: Faults,
+        sign_type: SignType,
+    ) -> Self {
         let now_ms = Arc::new(AtomicU64::new(START_MS));
         let clock = Arc::clone(&now_ms);
         let options = SandboxOptions {
             listen: "127.0.0.1:0".parse().unwrap(),
-            keys: keys().clone(),
+            keys: keys.clone(),
             app_id: APP_ID.to_owned(),
             packets: vec![(MerchantNo::new("P").unwrap(), Fen::new(1_000).unwrap())],
             faults,
@@ -81,8 +89,8 @@ impl Lab {
             sandbox: Sandbox::start(options).await.unwrap(),
             http: http.build().unwrap(),
             now_ms,
-            signer: Signer::new(keys().app_private_key().clone(), sign_type).unwrap(),
-            verifier: Verifier::new(keys().alipay_public_key(), sign_type).unwrap(),
+            signer: Signer::new(keys.app_private_key().clone(), sign_type).unwrap(),
+            verifier: Verifier::new(keys.alipay_public_key(), sign_type).unwrap(),
         }
     }
 

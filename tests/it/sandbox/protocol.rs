@@ -63,7 +63,7 @@ const CHECKS: [(&str, &str, Signature, Change); 16] = [
         set(p, "timestamp", "2026-11-22T10:00:01");
     }),
     ("40002", "isv.invalid-encrypt-type", Signature::Good, |p| {
-        set(p, "encrypt_type", "AES");
+        set(p, "encrypt_type", "DES");
     }),
     (
         "40001",
