@@ -2,14 +2,17 @@
 //! [`crate::app`] and [`crate::sandbox`].
 
 mod check;
+mod codes;
 mod completions;
 mod configuration;
 mod demo;
 mod exit_code;
 mod failure;
+mod job_args;
 mod run;
 mod sandbox;
 mod show;
+mod sign;
 mod submit;
 mod watch;
 
@@ -74,6 +77,12 @@ enum Command {
     /// Show what the ledger remembers of one job.
     #[command(after_help = show::EXAMPLES)]
     Show(show::ShowArgs),
+    /// Sign an order that a person pays in Alipay's app or on its page.
+    #[command(after_help = sign::EXAMPLES)]
+    Sign(Box<sign::SignArgs>),
+    /// Explain Alipay's codes: the meaning, what is done, what to do.
+    #[command(after_help = codes::EXAMPLES)]
+    Codes(codes::CodesArgs),
     /// Print a completion script for a shell.
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::CompletionsArgs),
@@ -117,6 +126,8 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Submit(args) => block_on(submit::execute(*args, named)),
         Command::Watch(args) => block_on(watch::execute(args, named)),
         Command::Show(args) => block_on(show::execute(args, named)),
+        Command::Sign(args) => sign::execute(&args, named),
+        Command::Codes(args) => codes::execute(&args, named),
         Command::Completions(args) => completions::execute(&args),
     }
 }

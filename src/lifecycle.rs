@@ -29,6 +29,7 @@ pub mod answer;
 pub mod comparison;
 pub mod rescue;
 pub mod retry;
+pub mod signing;
 
 use std::time::Duration;
 

@@ -106,7 +106,8 @@ impl From<Kind> for PacedCall {
             Kind::Disburse => Self::Disburse,
             Kind::Refund => Self::Refund,
             Kind::Query => Self::Query,
-            Kind::Pay => Self::Pay,
+            // Orders that people pay are signed and never called.
+            Kind::Pay | Kind::AppPay | Kind::PagePay => Self::Pay,
         }
     }
 }

@@ -146,11 +146,18 @@ fn request(job: &MoneyJob, content: &str, spelling: ExpirySpelling) {
         .fields()
         .into_iter()
         .map(|(field, value)| (field.as_str().to_owned(), value.into_owned()))
-        .filter(|(name, _)| !matches!(name.as_str(), "kind" | "app" | "order_expired_time"))
+        .filter(|(name, _)| {
+            !matches!(
+                name.as_str(),
+                "kind" | "app" | "order_expired_time" | "return_url"
+            )
+        })
         .collect();
     let mut sent = flat(content);
     let extras = match &job.request {
-        MoneyRequest::Disburse { extras, .. } | MoneyRequest::Pay { extras, .. } => extras,
+        MoneyRequest::Disburse { extras, .. }
+        | MoneyRequest::Pay { extras, .. }
+        | MoneyRequest::Order { extras, .. } => extras,
         MoneyRequest::Refund { .. } => &Extras::default(),
     };
     let (given, sent_extra) = (expected.remove("extra_param"), sent.remove("extra_param"));

@@ -137,6 +137,7 @@ fn canonical_by_the_documents(params: &[RawParam]) -> Vec<u8> {
 pub fn request(biz_content: &str, notify_url: &str, now: UnixMillis) {
     for method in Method::ALL {
         let params = PublicParams {
+            return_url: None,
             gateway_url: "http://127.0.0.1:1/gateway.do",
             app_id: "2021000000000000",
             sign_type: "RSA2",

@@ -14,6 +14,7 @@ pub mod keys;
 pub mod message;
 pub mod method;
 pub mod options;
+pub mod order;
 pub mod request;
 pub mod sign;
 pub mod transport;
@@ -33,12 +34,14 @@ use crate::adapters::alipay::biz_content::ExpirySpelling;
 use crate::adapters::alipay::codes::Codes;
 use crate::adapters::alipay::credentials::{App, Credentials};
 use crate::adapters::alipay::method::Method;
+use crate::adapters::alipay::request::SignedRequest;
 use crate::adapters::alipay::sign::Verifier;
 use crate::adapters::alipay::transport::{Failure, Transport};
 use crate::adapters::alipay::trust::Trust;
 use crate::domain::draft::FieldError;
-use crate::domain::ident::AppName;
-use crate::domain::job::{MoneyJob, QueryTarget};
+use crate::domain::ident::{AppName, ReturnUrl};
+use crate::domain::job::{Cashier, MoneyJob, MoneyRequest, QueryTarget};
+use crate::domain::outcome::SignedOrder;
 use crate::domain::time::Monotonic;
 use crate::domain::verdict::{Doubt, Finding, NotExecuted, Verdict};
 use crate::ports::clock::Clock;
@@ -111,6 +114,22 @@ impl AlipayGateway {
         Ok(())
     }
 
+    /// Returns the keys by which a message of Alipay to `app` is verified now: any of them may
+    /// have signed it. In certificate mode that of the certificate with the given number, or of
+    /// the configured one without a number; none while it is not known, or for an unknown app.
+    #[must_use]
+    pub fn verifiers(&self, app: &AppName, alipay_cert_sn: Option<&str>) -> Vec<Arc<Verifier>> {
+        let Some(app) = self.apps.get(app) else {
+            return Vec::new();
+        };
+        match &app.credentials().trust {
+            Trust::Keys(verifiers) => verifiers.clone(),
+            Trust::Certificates(certificates) => {
+                certificates.verifier(alipay_cert_sn).into_iter().collect()
+            }
+        }
+    }
+
     /// Returns when the certificates of each app end.
     #[must_use]
     pub fn certificate_expiries(&self) -> Vec<CertificateExpiry> {
@@ -126,6 +145,38 @@ impl AlipayGateway {
                 })
         };
         self.apps.iter().flat_map(of).collect()
+    }
+
+    /// Signs the order that `job` makes, or `None` if it makes none.
+    fn signed_order<'a>(
+        &self,
+        job: &'a MoneyJob,
+        content: &str,
+    ) -> Option<(&'a Cashier, SignedRequest)> {
+        let MoneyRequest::Order { cashier, .. } = &job.request else {
+            return None;
+        };
+        let (method, return_url) = match cashier {
+            Cashier::App => (Method::AppPay, None),
+            Cashier::Page { return_url } => (Method::PagePay, return_url.as_ref()),
+        };
+        let app = self.apps.get(&job.app)?.credentials();
+        let request = app
+            .template_of_order(method, return_url.map(ReturnUrl::as_str))
+            .sign(app.seal(), content, self.clock.now())
+            .ok()?;
+        Some((cashier, request))
+    }
+
+    /// Returns a page that submits the order which `job` makes to the cashier by itself, or `None`
+    /// if `job` is no order to be paid on a page, or its app is not configured.
+    #[must_use]
+    pub fn order_form(&self, job: &MoneyJob) -> Option<String> {
+        let (_, content) = biz_content::of_job(job, self.spelling);
+        match self.signed_order(job, &content)? {
+            (Cashier::Page { .. }, request) => order::page_form(&request).ok(),
+            (Cashier::App, _) => None,
+        }
     }
 
     async fn call(
@@ -263,10 +314,18 @@ impl Gateway for AlipayGateway {
         })
     }
 
+    fn sign_order(&self, job: &MoneyJob, prepared: &Prepared) -> Option<SignedOrder> {
+        let (cashier, request) = self.signed_order(job, &prepared.biz_content.0)?;
+        Some(SignedOrder(match cashier {
+            Cashier::App => order::order_string(&request),
+            Cashier::Page { .. } => order::page_url(&request),
+        }))
+    }
+
     async fn send(&self, app: &AppName, prepared: &Prepared) -> Verdict {
-        // Without the app's keys, or for a method that is not ours, nothing can be sent.
-        let (Some(lane), Some(method)) = (self.apps.get(app), Method::parse(prepared.method))
-        else {
+        let method = Method::parse(prepared.method).filter(|method| !method.is_for_a_person());
+        // Without the app's keys, or for a method that is not ours to call, nothing can be sent.
+        let (Some(lane), Some(method)) = (self.apps.get(app), method) else {
             return Verdict::NotExecuted(NotExecuted::NotSent);
         };
         let started = self.started(app, method);

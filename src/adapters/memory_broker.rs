@@ -102,13 +102,7 @@ impl State {
     }
 
     fn queue(&mut self, kind: Kind) -> &mut VecDeque<Waiting> {
-        let [disburse, refund, query, pay] = &mut self.queues;
-        match kind {
-            Kind::Disburse => disburse,
-            Kind::Refund => refund,
-            Kind::Query => query,
-            Kind::Pay => pay,
-        }
+        &mut self.queues[kind.index()]
     }
 
     fn enqueue(&mut self, copy: JobCopy) {

@@ -139,7 +139,7 @@ impl Prefetch {
             Kind::Disburse => self.disburse,
             Kind::Refund => self.refund,
             Kind::Query => self.query,
-            Kind::Pay => self.pay,
+            Kind::Pay | Kind::AppPay | Kind::PagePay => self.pay,
         }
     }
 }
@@ -209,14 +209,7 @@ impl RabbitmqBroker {
     }
 
     fn lane(&self, kind: Kind) -> &Lane {
-        // In the order of `Kind::ALL`.
-        let [disburse, refund, query, pay] = &self.lanes;
-        match kind {
-            Kind::Disburse => disburse,
-            Kind::Refund => refund,
-            Kind::Query => query,
-            Kind::Pay => pay,
-        }
+        &self.lanes[kind.index()]
     }
 
     async fn send(&self, message: Message<'_>) -> Result<(), PublishError> {

@@ -84,7 +84,9 @@ pub fn default_app(config: &Config) -> Option<AppName> {
     AppName::new(&config.alipay.default_app).ok()
 }
 
-fn extra_codes(codes: &AlipayCodes) -> ExtraCodes {
+/// The codes that a configuration adds to the table.
+#[must_use]
+pub fn extra_codes(codes: &AlipayCodes) -> ExtraCodes {
     let list = |set: &std::collections::BTreeSet<String>| set.iter().cloned().collect();
     ExtraCodes {
         final_: list(&codes.final_),

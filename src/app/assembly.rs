@@ -54,6 +54,8 @@ pub struct Assembly {
     pub pacing: Arc<Pacing>,
     /// Its metrics.
     pub metrics: Arc<Metrics>,
+    /// Alipay itself, whose keys can be exchanged; the same as in `ports`.
+    pub alipay: Arc<AlipayGateway>,
     /// The embedded broker, where there is one: `demo` feeds it.
     pub embedded: Option<Arc<MemoryBroker>>,
 }
@@ -123,6 +125,7 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
     let ledger = ledger(config, &clock, &random).await?;
     let (broker, embedded) = broker(config, &clock, &random).await?;
     let default_app = alipay_setup::default_app(config).filter(|app| gateway.apps().contains(app));
+    let alipay = Arc::clone(&gateway);
     let ports = Ports {
         ledger,
         gateway,
@@ -142,6 +145,7 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
         ports,
         pacing,
         metrics,
+        alipay,
         embedded,
     })
 }

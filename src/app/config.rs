@@ -32,7 +32,7 @@ use crate::app::config::values::Fault;
 
 pub use crate::app::config::alipay::{
     AlipayAppConfig, AlipayCertificates, AlipayCodes, AlipayConfig, Charset, ExpirySpelling,
-    KeyFile, SignType,
+    KeyField, KeyFile, SignType,
 };
 pub use crate::app::config::payments::{LedgerConfig, PacingConfig, RetryConfig};
 pub use crate::app::config::problem::{ConfigProblem, Location, Locations, Problems};

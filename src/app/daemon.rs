@@ -10,6 +10,7 @@ use tracing::info;
 use crate::app::admin_server::{self, AdminSources, Condition, ConditionState, Heartbeat};
 use crate::app::assembly::{self, Assembly};
 use crate::app::config::{Config, format_duration};
+use crate::app::key_watch::KeyWatch;
 use crate::app::shutdown;
 use crate::ports::ledger::Connection;
 
@@ -32,6 +33,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 ///
 /// As [`run`].
 pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    // Listened for from the first moment: unheard, the signal ends a process.
+    let hang_up = shutdown::hang_up()?;
     let parts = assembly::prepare(&config)?;
     let assembly = assembly::connect(&config, parts).await?;
     let servers = CancellationToken::new();
@@ -57,9 +60,17 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
         grace = format_duration(config.shutdown.grace),
         "hongbaod takes jobs"
     );
+    let watching = KeyWatch::new(
+        config.clone(),
+        Arc::clone(&assembly.alipay),
+        Arc::clone(&assembly.metrics),
+        Arc::clone(&assembly.ports.clock),
+    );
+    let watching = tokio::spawn(watching.run(hang_up));
     let beating = tokio::spawn(beat(Arc::clone(&assembly.ports.clock), heartbeat));
     assembly.worker.run(stop, config.shutdown.grace).await;
     beating.abort();
+    watching.abort();
     servers.cancel();
     admin.stopped().await;
     info!("hongbaod has stopped");

@@ -185,6 +185,25 @@ impl Metrics {
         }
     }
 
+    /// Changed key files of an app are in use.
+    pub fn keys_reloaded(&self) {
+        self.shared.keys_reloaded.inc();
+    }
+
+    /// Changed key files of an app have a mistake; the old keys stay in use.
+    pub fn keys_refused(&self) {
+        self.shared.keys_refused.inc();
+    }
+
+    /// The last second of a certificate's validity, in Unix seconds; `which` is a word from a
+    /// closed list.
+    pub fn set_certificate_expiry(&self, app: &AppName, which: &'static str, not_after: i64) {
+        self.shared
+            .certificate_expiry
+            .with_label_values(&[app.as_str(), which])
+            .set(not_after);
+    }
+
     /// Whether the broker can be expected to answer.
     pub fn set_broker(&self, connection: Connection) {
         self.shared.broker_connected.set(connected(connection));
@@ -231,7 +250,7 @@ impl Metrics {
     }
 
     fn kind(&self, kind: Kind) -> &KindMetrics {
-        &self.kinds[families::index(kind)]
+        &self.kinds[kind.index()]
     }
 }
 

@@ -10,7 +10,9 @@ use crate::domain::ident::{AlipayNo, AppName, MerchantNo};
 use crate::domain::job::{
     Fingerprint, JobKey, Kind, Labels, MoneyJob, MoneyRequest, OperationRef, OrderRef, QueryJob,
 };
-use crate::domain::outcome::{Announcement, Failure, Invalid, Outcome, QueryAnswer, Resolution};
+use crate::domain::outcome::{
+    Announcement, Failure, Invalid, Outcome, QueryAnswer, Resolution, SignedOrder,
+};
 use crate::domain::time::UnixMillis;
 use crate::domain::verdict::{OperationStatus, OperationType};
 use crate::ports::broker::EventMessage;
@@ -72,7 +74,7 @@ struct Envelope<'a> {
     data: Data<'a>,
 }
 
-/// The event's data: every key is always there.
+/// The event's data: every key is always there, but for what a signed order alone has.
 #[derive(Serialize)]
 struct Data<'a> {
     kind: &'static str,
@@ -90,6 +92,10 @@ struct Data<'a> {
     display_message: Option<&'a str>,
     reason: Option<&'static str>,
     detail: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_string: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page_url: Option<&'a str>,
     labels: &'a Labels,
 }
 
@@ -124,6 +130,8 @@ impl<'a> Data<'a> {
             display_message: None,
             reason: None,
             detail: None,
+            order_string: None,
+            page_url: None,
             labels,
         }
     }
@@ -135,7 +143,9 @@ impl<'a> Data<'a> {
         data.amount = Some(job.amount().to_string());
         data.auth_no = match &job.request {
             MoneyRequest::Refund { auth_no, .. } => Some(auth_no.as_str()),
-            MoneyRequest::Disburse { .. } | MoneyRequest::Pay { .. } => None,
+            MoneyRequest::Disburse { .. }
+            | MoneyRequest::Pay { .. }
+            | MoneyRequest::Order { .. } => None,
         };
         data
     }
@@ -163,6 +173,12 @@ impl<'a> Data<'a> {
             }
             Resolution::Failed(Failure::Closed) => data.status = Some("CLOSED"),
             Resolution::Rejected(rejection) => data.reason = Some(rejection.as_str()),
+            Resolution::Signed(SignedOrder(order)) => match outcome.kind {
+                Kind::PagePay => data.page_url = Some(order),
+                Kind::AppPay | Kind::Disburse | Kind::Refund | Kind::Query | Kind::Pay => {
+                    data.order_string = Some(order);
+                }
+            },
         }
         data
     }

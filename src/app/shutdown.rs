@@ -1,4 +1,5 @@
-//! When to stop: SIGTERM from Kubernetes, SIGINT from a person.
+//! The signals: when to stop (SIGTERM from Kubernetes, SIGINT from a person), and when to read
+//! keys again (SIGHUP).
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -26,6 +27,15 @@ pub fn on_signal() -> anyhow::Result<CancellationToken> {
         std::process::exit(CUT_SHORT);
     });
     Ok(token)
+}
+
+/// Returns the signal that asks for changed keys to be read again.
+///
+/// # Errors
+///
+/// When the system refuses to register the handler.
+pub fn hang_up() -> anyhow::Result<Signal> {
+    signal(SignalKind::hangup()).context("listen for SIGHUP")
 }
 
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) {

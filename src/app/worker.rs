@@ -15,6 +15,7 @@ mod money;
 mod put_down;
 mod query;
 mod rescue;
+mod signing;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

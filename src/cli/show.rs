@@ -221,6 +221,8 @@ impl Facts {
             }
             Resolution::Failed(Refused::Closed) => self.put("status", "CLOSED"),
             Resolution::Rejected(rejection) => self.put("reason", rejection.as_str()),
+            // Whoever has it can show the order to a payer: it is in the event alone.
+            Resolution::Signed(_) => {}
         }
         self.put("calls", outcome.attempts);
         self.put_instant("settled_at", outcome.settled_at);

@@ -1,6 +1,5 @@
 //! `hongbaod submit`: jobs from flags, a file or the standard input, to the broker.
 
-mod job_args;
 mod report;
 
 use std::fs::File;
@@ -13,7 +12,7 @@ use crate::app::submission::{Destination, SubmissionError, submit};
 use crate::cli::configuration;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::{Failure, with_causes};
-use crate::cli::submit::job_args::JobArgs;
+use crate::cli::job_args::JobArgs;
 use crate::cli::submit::report::{Audience, Report, Source, Style};
 
 pub(crate) const EXAMPLES: &str = "\

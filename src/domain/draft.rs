@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::domain::ident::{
-    AlipayNo, AppName, Caption, IdentError, LogonId, MerchantNo, PayTimeout, UserId,
+    AlipayNo, AppName, Caption, IdentError, LogonId, MerchantNo, PayTimeout, ReturnUrl, UserId,
 };
 use crate::domain::job::{
-    Extras, Job, Kind, Labels, MoneyJob, MoneyRequest, OperationRef, OrderRef, Payee, QueryJob,
-    QueryTarget,
+    Cashier, Extras, Job, Kind, Labels, MoneyJob, MoneyRequest, OperationRef, OrderRef, Payee,
+    QueryJob, QueryTarget,
 };
 use crate::domain::money::Fen;
 use crate::domain::time::UnixMillis;
@@ -58,6 +58,7 @@ fields! {
     PayTimeout "pay_timeout",
     ExtraParam "extra_param",
     OrderExpiredTime "order_expired_time",
+    ReturnUrl "return_url",
     NotAfter "not_after",
     Labels "labels",
 }
@@ -120,9 +121,10 @@ impl JobDraft {
         let labels = check_labels(std::mem::take(&mut self.labels), &mut errors);
         let not_after = self.not_after.take();
         let kind = match self.values.remove(&Field::Kind) {
-            None => Err("is missing; one of disburse, refund, query, pay".to_owned()),
-            Some(word) => Kind::parse(&word)
-                .ok_or_else(|| "must be one of disburse, refund, query, pay".to_owned()),
+            None => Err(format!("is missing; one of {}", Kind::words())),
+            Some(word) => {
+                Kind::parse(&word).ok_or_else(|| format!("must be one of {}", Kind::words()))
+            }
         };
         let kind = match kind {
             Ok(kind) => kind,
@@ -139,7 +141,7 @@ impl JobDraft {
         let app = reader.app(default_app);
         let job = match kind {
             Kind::Query => reader.query(app, labels, not_after).map(Job::Query),
-            Kind::Disburse | Kind::Refund | Kind::Pay => {
+            Kind::Disburse | Kind::Refund | Kind::Pay | Kind::AppPay | Kind::PagePay => {
                 reader.money(app, labels, not_after).map(Job::Money)
             }
         };
@@ -187,6 +189,12 @@ struct Reader {
 }
 
 impl Reader {
+    /// The kind's job, for sentences.
+    fn a_job(&self) -> String {
+        let article = if self.kind == Kind::AppPay { "an" } else { "a" };
+        format!("{article} {} job", self.kind)
+    }
+
     fn fault(&mut self, field: Field, fault: impl Into<String>) {
         self.errors.push(FieldError::new(field.as_str(), fault));
     }
@@ -212,7 +220,7 @@ impl Reader {
         make: impl FnOnce(&str) -> Result<T, IdentError>,
     ) -> Option<T> {
         if !self.values.contains_key(&field) {
-            self.fault(field, format!("is missing; a {} job needs it", self.kind));
+            self.fault(field, format!("is missing; {} needs it", self.a_job()));
             return None;
         }
         self.optional(field, make)
@@ -259,7 +267,7 @@ impl Reader {
         let Some(text) = self.values.remove(&Field::Amount) else {
             self.fault(
                 Field::Amount,
-                format!("is missing; a {} job needs it", self.kind),
+                format!("is missing; {} needs it", self.a_job()),
             );
             return None;
         };
@@ -272,7 +280,40 @@ impl Reader {
         }
     }
 
+    /// `order_expired_time` is left over, and so refused: Alipay ignores it in orders that people pay.
+    fn order(&mut self) -> Option<MoneyRequest> {
+        let out_order_no = self.required(Field::OutOrderNo, MerchantNo::new);
+        let order_title = self.required(Field::OrderTitle, Caption::new);
+        let amount = self.amount();
+        let extras = Extras {
+            pay_timeout: self.optional(Field::PayTimeout, PayTimeout::new),
+            extra_param: self.extra_param(),
+            order_expired_time: None,
+        };
+        let cashier = match self.kind {
+            Kind::PagePay => Cashier::Page {
+                return_url: self.optional(Field::ReturnUrl, ReturnUrl::new),
+            },
+            Kind::AppPay | Kind::Disburse | Kind::Refund | Kind::Query | Kind::Pay => Cashier::App,
+        };
+        Some(MoneyRequest::Order {
+            cashier,
+            out_order_no: out_order_no?,
+            order_title: order_title?,
+            amount: amount?,
+            extras,
+        })
+    }
+
     fn extras(&mut self) -> Extras {
+        Extras {
+            pay_timeout: self.optional(Field::PayTimeout, PayTimeout::new),
+            extra_param: self.extra_param(),
+            order_expired_time: self.optional(Field::OrderExpiredTime, PayTimeout::new),
+        }
+    }
+
+    fn extra_param(&mut self) -> Option<String> {
         let extra_param = self.values.remove(&Field::ExtraParam);
         if let Some(text) = &extra_param {
             let printable = !text.chars().any(char::is_control);
@@ -283,11 +324,7 @@ impl Reader {
                 );
             }
         }
-        Extras {
-            pay_timeout: self.optional(Field::PayTimeout, PayTimeout::new),
-            extra_param,
-            order_expired_time: self.optional(Field::OrderExpiredTime, PayTimeout::new),
-        }
+        extra_param
     }
 
     fn money(
@@ -301,6 +338,7 @@ impl Reader {
             Kind::Disburse => self.disburse(),
             Kind::Refund => self.refund(),
             Kind::Pay | Kind::Query => self.pay(),
+            Kind::AppPay | Kind::PagePay => self.order(),
         };
         Some(MoneyJob {
             app: app?,
@@ -412,10 +450,7 @@ impl Reader {
 
     fn refuse_leftovers(&mut self) {
         for field in std::mem::take(&mut self.values).into_keys() {
-            self.fault(
-                field,
-                format!("a {} job does not have this field", self.kind),
-            );
+            self.fault(field, format!("{} does not have this field", self.a_job()));
         }
     }
 }

@@ -94,6 +94,21 @@ text_type! {
     |text| minutes(text).is_some_and(|minutes| (1..=7 * 24 * 60).contains(&minutes))
 }
 
+text_type! {
+    /// Where Alipay's cashier page sends the payer's browser back to.
+    ///
+    /// Source: Alipay open platform, public parameter `return_url`, at most 256 characters.
+    ReturnUrl, "an http:// or https:// address of at most 256 characters",
+    |text| within(text, 256, |b| b.is_ascii_graphic()) && has_host(text)
+}
+
+fn has_host(url: &str) -> bool {
+    let rest = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', '?', '#', ':', '@']))
+}
+
 fn minutes(text: &str) -> Option<u32> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if !within(number, 4, |b| b.is_ascii_digit()) {
@@ -192,7 +207,7 @@ impl fmt::Debug for LogonId {
 
 #[cfg(test)]
 mod tests {
-    use super::{AppName, Caption, LogonId, MerchantNo, PayTimeout};
+    use super::{AppName, Caption, LogonId, MerchantNo, PayTimeout, ReturnUrl};
 
     #[test]
     fn merchant_numbers_are_1_to_64_safe_characters() {
@@ -220,6 +235,26 @@ mod tests {
             "", "m", "0m", "8d", "169h", "1.5h", "1s", "1", "-1m", "10081m",
         ] {
             assert!(PayTimeout::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn return_urls_are_web_addresses() {
+        for good in ["https://shop.example/back?room=42", "http://127.0.0.1:80/"] {
+            assert!(ReturnUrl::new(good).is_ok(), "{good}");
+        }
+        let long = format!("https://{}", "x".repeat(256));
+        for bad in [
+            "",
+            "https://",
+            "https:///x",
+            "ftp://x",
+            "javascript:alert(1)",
+            "https://a b",
+            "HTTP",
+            &long,
+        ] {
+            assert!(ReturnUrl::new(bad).is_err(), "{bad}");
         }
     }
 

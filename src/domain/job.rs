@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::domain::draft::Field;
-use crate::domain::ident::{AlipayNo, AppName, Caption, LogonId, MerchantNo, PayTimeout, UserId};
+use crate::domain::ident::{
+    AlipayNo, AppName, Caption, LogonId, MerchantNo, PayTimeout, ReturnUrl, UserId,
+};
 use crate::domain::money::Fen;
 use crate::domain::time::UnixMillis;
 
@@ -20,11 +22,22 @@ pub enum Kind {
     Query,
     /// Funds a packet from the merchant's own account by agreement.
     Pay,
+    /// Signs an order that a person pays in Alipay's app.
+    AppPay,
+    /// Signs an order that a person pays on Alipay's cashier page.
+    PagePay,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Disburse, Self::Refund, Self::Query, Self::Pay];
+    pub const ALL: [Self; 6] = [
+        Self::Disburse,
+        Self::Refund,
+        Self::Query,
+        Self::Pay,
+        Self::AppPay,
+        Self::PagePay,
+    ];
 
     /// The kind's word.
     #[must_use]
@@ -34,7 +47,28 @@ impl Kind {
             Self::Refund => "refund",
             Self::Query => "query",
             Self::Pay => "pay",
+            Self::AppPay => "app_pay",
+            Self::PagePay => "page_pay",
         }
+    }
+
+    /// The place in [`Kind::ALL`], for tables of all kinds.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Disburse => 0,
+            Self::Refund => 1,
+            Self::Query => 2,
+            Self::Pay => 3,
+            Self::AppPay => 4,
+            Self::PagePay => 5,
+        }
+    }
+
+    /// Every kind's word, for sentences: `disburse, refund, ...`.
+    #[must_use]
+    pub fn words() -> String {
+        Self::ALL.map(Self::as_str).join(", ")
     }
 
     /// The kind of a word, or `None`.
@@ -180,9 +214,34 @@ pub enum MoneyRequest {
         /// Optional parameters.
         extras: Extras,
     },
+    /// alipay.fund.coupon.order.app.pay or page.pay: signed for a person to pay; nothing is called.
+    Order {
+        /// Where it is paid.
+        cashier: Cashier,
+        /// The pay order's number.
+        out_order_no: MerchantNo,
+        /// What the payer reads.
+        order_title: Caption,
+        /// How much.
+        amount: Fen,
+        /// Optional parameters.
+        extras: Extras,
+    },
 }
 
-/// Optional parameters of disburse and pay.
+/// Where a person pays an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cashier {
+    /// In Alipay's app, which the merchant's app hands the order string to.
+    App,
+    /// On Alipay's page in a browser.
+    Page {
+        /// Where the browser is sent back to.
+        return_url: Option<ReturnUrl>,
+    },
+}
+
+/// Optional parameters of disburse and of all that pays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extras {
     /// How long the payer may take.
@@ -264,6 +323,14 @@ impl MoneyJob {
             MoneyRequest::Disburse { .. } => Kind::Disburse,
             MoneyRequest::Refund { .. } => Kind::Refund,
             MoneyRequest::Pay { .. } => Kind::Pay,
+            MoneyRequest::Order {
+                cashier: Cashier::App,
+                ..
+            } => Kind::AppPay,
+            MoneyRequest::Order {
+                cashier: Cashier::Page { .. },
+                ..
+            } => Kind::PagePay,
         }
     }
 
@@ -282,7 +349,8 @@ impl MoneyJob {
         match self.request {
             MoneyRequest::Disburse { amount, .. }
             | MoneyRequest::Refund { amount, .. }
-            | MoneyRequest::Pay { amount, .. } => amount,
+            | MoneyRequest::Pay { amount, .. }
+            | MoneyRequest::Order { amount, .. } => amount,
         }
     }
 
@@ -297,7 +365,8 @@ impl MoneyJob {
     pub fn out_order_no(&self) -> Option<&MerchantNo> {
         match &self.request {
             MoneyRequest::Disburse { out_order_no, .. }
-            | MoneyRequest::Pay { out_order_no, .. } => Some(out_order_no),
+            | MoneyRequest::Pay { out_order_no, .. }
+            | MoneyRequest::Order { out_order_no, .. } => Some(out_order_no),
             MoneyRequest::Refund { .. } => None,
         }
     }
@@ -310,7 +379,10 @@ impl MoneyJob {
     pub fn query_target(&self) -> QueryTarget {
         let order = match &self.request {
             MoneyRequest::Disburse { out_order_no, .. }
-            | MoneyRequest::Pay { out_order_no, .. } => OrderRef::OutOrderNo(out_order_no.clone()),
+            | MoneyRequest::Pay { out_order_no, .. }
+            | MoneyRequest::Order { out_order_no, .. } => {
+                OrderRef::OutOrderNo(out_order_no.clone())
+            }
             MoneyRequest::Refund { auth_no, .. } => OrderRef::AuthNo(auth_no.clone()),
         };
         QueryTarget {
@@ -370,6 +442,23 @@ impl MoneyJob {
                 fields.push((Field::OrderTitle, order_title.as_str().into()));
                 fields.push((Field::PayerUserId, payer_user_id.as_str().into()));
                 extras.push_fields(&mut fields);
+            }
+            MoneyRequest::Order {
+                cashier,
+                out_order_no,
+                order_title,
+                extras,
+                amount: _,
+            } => {
+                fields.push((Field::OutOrderNo, out_order_no.as_str().into()));
+                fields.push((Field::OrderTitle, order_title.as_str().into()));
+                extras.push_fields(&mut fields);
+                if let Cashier::Page {
+                    return_url: Some(url),
+                } = cashier
+                {
+                    fields.push((Field::ReturnUrl, url.as_str().into()));
+                }
             }
         }
         fields

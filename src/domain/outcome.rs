@@ -1,5 +1,7 @@
 //! The final fact of a job, and everything else that we tell the world.
 
+use std::fmt;
+
 use crate::domain::draft::FieldError;
 use crate::domain::ident::{AlipayNo, AppName, MerchantNo};
 use crate::domain::job::{Fingerprint, JobKey, Kind, Labels, MoneyJob, QueryJob};
@@ -46,6 +48,20 @@ pub enum Resolution {
     Failed(Failure),
     /// It was never sent.
     Rejected(Rejection),
+    /// An order was signed, for a person to pay; no money has moved by it.
+    Signed(SignedOrder),
+}
+
+/// What a person pays with: the order string for Alipay's app, or the address of the cashier page.
+///
+/// `Debug` redacts it: who has it can show the order to a payer.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignedOrder(pub String);
+
+impl fmt::Debug for SignedOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SignedOrder({} bytes)", self.0.len())
+    }
 }
 
 /// How Alipay said no.
@@ -82,6 +98,7 @@ impl Resolution {
             Self::Succeeded { .. } => "succeeded",
             Self::Failed(_) => "failed",
             Self::Rejected(_) => "rejected",
+            Self::Signed(_) => "signed",
         }
     }
 
@@ -90,7 +107,7 @@ impl Resolution {
     pub const fn is_success(&self) -> bool {
         match self {
             Self::Succeeded { .. } => true,
-            Self::Failed(_) | Self::Rejected(_) => false,
+            Self::Failed(_) | Self::Rejected(_) | Self::Signed(_) => false,
         }
     }
 

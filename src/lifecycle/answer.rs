@@ -81,6 +81,10 @@ fn against_settled(outcome: &Outcome, evidence: Evidence) -> Transition {
         outcome: Box::new(outcome.clone()),
         evidence,
     };
+    // That somebody has paid a signed order, or has not, is what the signature is for.
+    if let Resolution::Signed(_) = outcome.resolution {
+        return Transition::Announce(Box::new(outcome.clone()));
+    }
     match (evidence, outcome.resolution.is_success()) {
         (Evidence::Success(_), false) => contradict("alipay reports the operation as succeeded"),
         (Evidence::Closed, true) => contradict("alipay reports the operation as closed"),
@@ -368,7 +372,9 @@ fn outcome(
 fn asked_auth_no(job: &MoneyJob) -> Option<AlipayNo> {
     match &job.request {
         MoneyRequest::Refund { auth_no, .. } => Some(auth_no.clone()),
-        MoneyRequest::Disburse { .. } | MoneyRequest::Pay { .. } => None,
+        MoneyRequest::Disburse { .. } | MoneyRequest::Pay { .. } | MoneyRequest::Order { .. } => {
+            None
+        }
     }
 }
 

@@ -62,13 +62,21 @@ pub fn is_same(job: &MoneyJob, operation: &Operation) -> bool {
             order_title,
             amount,
             payer_user_id,
-            out_order_no: _,
-            extras: _,
+            ..
         } => {
             same_amount(*amount)
                 && same_type(OperationType::Pay)
                 && same_text(order_title.as_str(), &operation.order_title)
                 && same_user(payer_user_id, &operation.payer_user_id)
+        }
+        MoneyRequest::Order {
+            order_title,
+            amount,
+            ..
+        } => {
+            same_amount(*amount)
+                && same_type(OperationType::Pay)
+                && same_text(order_title.as_str(), &operation.order_title)
         }
     };
     same_number && same_order && same_request

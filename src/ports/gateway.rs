@@ -9,6 +9,7 @@ use crate::domain::entry::RequestDigest;
 use crate::domain::ident::{AppName, MerchantNo};
 use crate::domain::job::{MoneyJob, QueryTarget};
 use crate::domain::money::Fen;
+use crate::domain::outcome::SignedOrder;
 use crate::domain::verdict::{Finding, Verdict};
 
 /// Calls Alipay for any configured app.
@@ -28,6 +29,12 @@ pub trait Gateway: Send + Sync {
     /// Makes the request's `biz_content`: the same bytes for the same job, in every process of
     /// this version and configuration. `None` when the job's app is not configured.
     fn prepare(&self, job: &MoneyJob) -> Option<Prepared>;
+
+    /// Signs an order for a person to pay; nothing is called. `None` when the app is not configured
+    /// or the library fails to sign.
+    ///
+    /// Each signature bears the instant of its making, so no two are equal.
+    fn sign_order(&self, job: &MoneyJob, prepared: &Prepared) -> Option<SignedOrder>;
 
     /// Sends `prepared`; it may move money.
     async fn send(&self, app: &AppName, prepared: &Prepared) -> Verdict;

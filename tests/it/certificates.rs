@@ -34,25 +34,26 @@ fn openssl(dir: &Path, arguments: &[&str]) -> String {
 /// Names of the certificates that are made, most general part first.
 const ROOT: &str = "/C=CN/O=Ant Financial/OU=Certification Authority/CN=Test Root R1";
 const MIDDLE: &str = "/C=CN/O=Ant Financial/OU=Certification Authority/CN=Class 2 R1";
-const ALIPAY: &str = "/C=CN/O=支付宝(中国)网络技术有限公司/OU=Alipay/CN=支付宝-2088000000000001";
+pub(crate) const ALIPAY: &str =
+    "/C=CN/O=支付宝(中国)网络技术有限公司/OU=Alipay/CN=支付宝-2088000000000001";
 
 /// A directory with private keys and the certificates of one small world:
 /// `root` ← `middle` ← `alipay`, and `elliptic`, a root of ECDSA.
-struct World {
+pub(crate) struct World {
     dir: TempDir,
 }
 
 /// How a certificate is made.
-struct Made<'a> {
-    name: &'a str,
-    subject: &'a str,
-    issuer: &'a str,
-    extensions: &'a str,
-    options: &'a [&'a str],
+pub(crate) struct Made<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) subject: &'a str,
+    pub(crate) issuer: &'a str,
+    pub(crate) extensions: &'a str,
+    pub(crate) options: &'a [&'a str],
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = Self {
             dir: tempfile::tempdir().unwrap(),
         };
@@ -100,16 +101,21 @@ impl World {
         world
     }
 
-    fn openssl(&self, arguments: &[&str]) -> String {
+    pub(crate) fn openssl(&self, arguments: &[&str]) -> String {
         openssl(self.dir.path(), arguments)
     }
 
-    fn read(&self, file: &str) -> String {
+    /// Where its files are.
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn read(&self, file: &str) -> String {
         fs::read_to_string(self.dir.path().join(file)).unwrap()
     }
 
     /// Makes `name.crt` for the key `name.key`, signed by the issuer's key.
-    fn make(&self, made: &Made<'_>) {
+    pub(crate) fn make(&self, made: &Made<'_>) {
         let Made {
             name,
             subject,

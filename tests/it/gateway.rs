@@ -25,6 +25,8 @@ use world::{
     own_public_key, pay, refund, refused, signed,
 };
 
+mod modes;
+mod orders;
 mod server;
 mod world;
 

@@ -7,13 +7,13 @@ use hongbaod::domain::entry::{
     Ticket,
 };
 use hongbaod::domain::ident::{
-    AlipayNo, AppName, Caption, LogonId, MerchantNo, PayTimeout, UserId,
+    AlipayNo, AppName, Caption, LogonId, MerchantNo, PayTimeout, ReturnUrl, UserId,
 };
 use hongbaod::domain::job::{
-    Extras, Fingerprint, JobKey, Kind, Labels, MoneyJob, MoneyRequest, OrderRef, Payee,
+    Cashier, Extras, Fingerprint, JobKey, Kind, Labels, MoneyJob, MoneyRequest, OrderRef, Payee,
 };
 use hongbaod::domain::money::Fen;
-use hongbaod::domain::outcome::{Failure, Outcome, Rejection, Resolution};
+use hongbaod::domain::outcome::{Failure, Outcome, Rejection, Resolution, SignedOrder};
 use hongbaod::domain::time::UnixMillis;
 use hongbaod::domain::verdict::Refusal;
 
@@ -168,7 +168,7 @@ fn full_pending(job: MoneyJob) -> Pending {
     }
 }
 
-fn requests() -> [MoneyRequest; 3] {
+fn requests() -> [MoneyRequest; 4] {
     let extras = Extras {
         pay_timeout: Some(PayTimeout::new("90m").unwrap()),
         extra_param: Some("{\"a\":\"b=c\"}".to_owned()),
@@ -194,12 +194,24 @@ fn requests() -> [MoneyRequest; 3] {
             order_title: Caption::new("红包").unwrap(),
             amount,
             payer_user_id: UserId::new("2088000000000002").unwrap(),
-            extras,
+            extras: extras.clone(),
+        },
+        MoneyRequest::Order {
+            cashier: Cashier::Page {
+                return_url: Some(ReturnUrl::new("https://shop.example/?a=b").unwrap()),
+            },
+            out_order_no: MerchantNo::new("O-3").unwrap(),
+            order_title: Caption::new("红包").unwrap(),
+            amount,
+            extras: Extras {
+                order_expired_time: None,
+                ..extras
+            },
         },
     ]
 }
 
-fn resolutions() -> [(Kind, Resolution); 6] {
+fn resolutions() -> [(Kind, Resolution); 8] {
     [
         (
             Kind::Disburse,
@@ -229,6 +241,11 @@ fn resolutions() -> [(Kind, Resolution); 6] {
         ),
         (Kind::Disburse, Resolution::Failed(Failure::Closed)),
         (Kind::Refund, Resolution::Rejected(Rejection::Expired)),
+        (
+            Kind::AppPay,
+            Resolution::Signed(SignedOrder("app_id=1&sign=a%3D".to_owned())),
+        ),
+        (Kind::PagePay, Resolution::Rejected(Rejection::Expired)),
     ]
 }
 

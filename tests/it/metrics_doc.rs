@@ -52,6 +52,7 @@ fn described(metrics: &Metrics) -> BTreeMap<String, Shape> {
 /// What a scrape shows once every metric with open labels was used.
 fn scraped(metrics: &Metrics) -> BTreeMap<String, Shape> {
     metrics.buried("invalid");
+    metrics.set_certificate_expiry(&app(), "alipay", 1);
     metrics.called(&CallReport {
         app: &app(),
         method: "alipay.fund.coupon.order.disburse",

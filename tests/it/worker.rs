@@ -3,6 +3,7 @@
 
 mod fakes;
 mod jobs;
+mod orders;
 mod rules;
 mod world;
 

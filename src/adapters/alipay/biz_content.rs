@@ -14,10 +14,11 @@ use crate::adapters::alipay::method::Method;
 use crate::adapters::alipay::wire::{Charset, NoSuchCharacter};
 use crate::domain::draft::FieldError;
 use crate::domain::entry::RequestDigest;
-use crate::domain::ident::PayTimeout;
+use crate::domain::ident::{Caption, MerchantNo, PayTimeout};
 use crate::domain::job::{
-    Extras, MoneyJob, MoneyRequest, OperationRef, OrderRef, Payee, QueryTarget,
+    Cashier, Extras, MoneyJob, MoneyRequest, OperationRef, OrderRef, Payee, QueryTarget,
 };
+use crate::domain::money::Fen;
 
 /// How the time after which a packet refunds itself is spelled inside `extra_param`.
 ///
@@ -62,10 +63,7 @@ pub fn of_job(job: &MoneyJob, spelling: ExpirySpelling) -> (Method, String) {
             extras,
         } => {
             let (deduct_auth_no, deduct_out_order_no) = order_numbers(deduct);
-            let (payee_user_id, payee_logon_id) = match payee {
-                Payee::UserId(user_id) => (Some(user_id.as_str()), None),
-                Payee::LogonId(logon_id) => (None, Some(logon_id.reveal())),
-            };
+            let (payee_user_id, payee_logon_id) = payee_names(payee);
             let content = Disburse {
                 out_order_no: out_order_no.as_str(),
                 out_request_no,
@@ -100,16 +98,27 @@ pub fn of_job(job: &MoneyJob, spelling: ExpirySpelling) -> (Method, String) {
             payer_user_id,
             extras,
         } => {
+            let numbers = (out_order_no, &job.out_request_no);
             let content = Pay {
-                out_order_no: out_order_no.as_str(),
-                out_request_no,
-                order_title: order_title.as_str(),
-                amount: amount.to_string(),
-                payer_user_id: payer_user_id.as_str(),
-                pay_timeout: extras.pay_timeout.as_ref().map(PayTimeout::as_str),
-                extra_param: extra_param(extras, spelling),
+                payer_user_id: Some(payer_user_id.as_str()),
+                ..Pay::new(numbers, order_title, *amount, (extras, spelling))
             };
             (Method::Pay, json(&content))
+        }
+        MoneyRequest::Order {
+            cashier,
+            out_order_no,
+            order_title,
+            amount,
+            extras,
+        } => {
+            let numbers = (out_order_no, &job.out_request_no);
+            let content = Pay::new(numbers, order_title, *amount, (extras, spelling));
+            let method = match cashier {
+                Cashier::App => Method::AppPay,
+                Cashier::Page { .. } => Method::PagePay,
+            };
+            (method, json(&content))
         }
     }
 }
@@ -142,6 +151,11 @@ pub fn unwritable(job: &MoneyJob, charset: Charset) -> Vec<FieldError> {
         } => (Some(order_title.as_str()), None, Some(payee), Some(extras)),
         MoneyRequest::Refund { remark, .. } => (None, Some(remark.as_str()), None, None),
         MoneyRequest::Pay {
+            order_title,
+            extras,
+            ..
+        }
+        | MoneyRequest::Order {
             order_title,
             extras,
             ..
@@ -219,11 +233,32 @@ struct Pay<'a> {
     out_request_no: &'a str,
     order_title: &'a str,
     amount: String,
-    payer_user_id: &'a str,
+    /// Of agreement.pay alone; elsewhere whoever pays is the payer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payer_user_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pay_timeout: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     extra_param: Option<Cow<'a, str>>,
+}
+
+impl<'a> Pay<'a> {
+    fn new(
+        (out_order_no, out_request_no): (&'a MerchantNo, &'a MerchantNo),
+        order_title: &'a Caption,
+        amount: Fen,
+        (extras, spelling): (&'a Extras, ExpirySpelling),
+    ) -> Self {
+        Self {
+            out_order_no: out_order_no.as_str(),
+            out_request_no: out_request_no.as_str(),
+            order_title: order_title.as_str(),
+            amount: amount.to_string(),
+            payer_user_id: None,
+            pay_timeout: extras.pay_timeout.as_ref().map(PayTimeout::as_str),
+            extra_param: extra_param(extras, spelling),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -250,6 +285,13 @@ fn order_numbers(order: &OrderRef) -> (Option<&str>, Option<&str>) {
     match order {
         OrderRef::AuthNo(number) => (Some(number.as_str()), None),
         OrderRef::OutOrderNo(number) => (None, Some(number.as_str())),
+    }
+}
+
+fn payee_names(payee: &Payee) -> (Option<&str>, Option<&str>) {
+    match payee {
+        Payee::UserId(user_id) => (Some(user_id.as_str()), None),
+        Payee::LogonId(logon_id) => (None, Some(logon_id.reveal())),
     }
 }
 

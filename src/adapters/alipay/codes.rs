@@ -81,7 +81,9 @@ impl CodeRow {
 
     fn class(&self, method: Method) -> CodeClass {
         match method {
-            Method::Disburse | Method::Refund | Method::Pay => self.send,
+            Method::Disburse | Method::Refund | Method::Pay | Method::AppPay | Method::PagePay => {
+                self.send
+            }
             Method::Query => self.query,
         }
     }
@@ -90,6 +92,21 @@ impl CodeRow {
 /// Every row, in the order in which they are looked up.
 pub fn rows() -> impl Iterator<Item = &'static CodeRow> {
     table::TABLE.iter()
+}
+
+/// Returns the rows that `text` is about: those of a gateway code, or those that match a
+/// `sub_code`, with or without a system's prefix. The row for every other `sub_code` is not among
+/// the latter.
+#[must_use]
+pub fn find(text: &str) -> Vec<&'static CodeRow> {
+    let of_code: Vec<_> = rows().filter(|row| row.code == text).collect();
+    if !of_code.is_empty() {
+        return of_code;
+    }
+    let bare = without_system(text);
+    rows()
+        .filter(|row| row.sub_code != "*" && row.matches(row.code, bare))
+        .collect()
 }
 
 /// Returns what `code` and `sub_code` mean as the answer to `method`, by the table alone.
@@ -247,6 +264,13 @@ impl Codes {
         }
         self.extra.push((bare.to_owned(), class));
         Ok(())
+    }
+
+    /// Returns the codes that were added, each with its class.
+    pub fn added(&self) -> impl Iterator<Item = (&str, CodeClass)> {
+        self.extra
+            .iter()
+            .map(|(sub_code, class)| (sub_code.as_str(), *class))
     }
 
     /// Returns what `code` and `sub_code` mean as the answer to `method`.

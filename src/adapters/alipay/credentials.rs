@@ -3,6 +3,8 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use secrecy::SecretString;
+
 use crate::adapters::alipay::content_key::ContentKey;
 use crate::adapters::alipay::method::Method;
 use crate::adapters::alipay::options::{AlipayError, AppOptions, TrustOptions};
@@ -49,44 +51,75 @@ pub(super) struct Credentials {
     templates: [Template; Method::ALL.len()],
     download: Template,
     app_certificate_not_after: Option<i64>,
+    /// For orders, whose constant parts are their own.
+    own: OwnParams,
+}
+
+/// What an app's public parameters are made of.
+struct OwnParams {
+    gateway_url: String,
+    app_id: String,
+    sign_type: SignType,
+    charset: Charset,
+    /// The numbers of the app's and of the roots' certificates.
+    numbers: Option<(String, String)>,
+    encryption: Encryption,
+    app_auth_token: Option<SecretString>,
+    notify_url: Option<String>,
+}
+
+impl OwnParams {
+    fn with<'a>(&'a self, return_url: Option<&'a str>) -> PublicParams<'a> {
+        let numbers = self.numbers.as_ref();
+        PublicParams {
+            gateway_url: &self.gateway_url,
+            app_id: &self.app_id,
+            sign_type: self.sign_type.as_str(),
+            charset: self.charset,
+            certificate_numbers: numbers.map(|(app, root)| CertificateNumbers { app, root }),
+            encryption: self.encryption,
+            app_auth_token: self.app_auth_token.as_ref(),
+            notify_url: self.notify_url.as_deref(),
+            return_url,
+        }
+    }
 }
 
 impl Credentials {
     /// Checks the options and loads the keys.
     pub(super) fn new(options: AppOptions, gateway_url: &str) -> Result<Self, AlipayError> {
         options.check()?;
-        let certificate_numbers = match &options.trust {
-            TrustOptions::Keys(_) => None,
-            TrustOptions::Certificates(certificates) => Some(CertificateNumbers {
-                app: certificates.app.serial_number(),
-                root: certificates.roots.serial_number(),
-            }),
+        let (numbers, app_certificate_not_after) = match &options.trust {
+            TrustOptions::Keys(_) => (None, None),
+            TrustOptions::Certificates(certificates) => {
+                let [app, root] = [
+                    certificates.app.serial_number(),
+                    certificates.roots.serial_number(),
+                ]
+                .map(str::to_owned);
+                (Some((app, root)), Some(certificates.app.not_after()))
+            }
         };
-        let plain = PublicParams {
-            gateway_url,
-            app_id: &options.app_id,
-            sign_type: options.sign_type.as_str(),
+        let own = OwnParams {
+            gateway_url: gateway_url.to_owned(),
+            app_id: options.app_id,
+            sign_type: options.sign_type,
             charset: options.charset,
-            certificate_numbers,
-            encryption: Encryption::None,
-            app_auth_token: options.app_auth_token.as_ref(),
-            notify_url: options.notify_url.as_deref(),
+            numbers,
+            encryption: match &options.content_key {
+                None => Encryption::None,
+                Some(_) => Encryption::Aes,
+            },
+            app_auth_token: options.app_auth_token,
+            notify_url: options.notify_url,
         };
-        let encryption = match &options.content_key {
-            None => Encryption::None,
-            Some(_) => Encryption::Aes,
-        };
-        let params = PublicParams {
-            encryption,
-            ..plain
-        };
-        let templates = Method::ALL.map(|method| Template::new(&params, method));
+        let templates = Method::ALL.map(|method| Template::new(&own.with(None), method));
         // The certificate names no payee, and whoever needs it cannot verify answers yet.
-        let download = Template::named(&plain, DOWNLOAD_METHOD, None);
-        let app_certificate_not_after = match &options.trust {
-            TrustOptions::Keys(_) => None,
-            TrustOptions::Certificates(certificates) => Some(certificates.app.not_after()),
+        let plain = PublicParams {
+            encryption: Encryption::None,
+            ..own.with(None)
         };
+        let download = Template::named(&plain, DOWNLOAD_METHOD, None);
         let app = &options.name;
         let signer = Signer::new(options.private_key, options.sign_type).map_err(|source| {
             AlipayError::Key {
@@ -103,7 +136,13 @@ impl Credentials {
             templates,
             download,
             app_certificate_not_after,
+            own,
         })
+    }
+
+    /// The constant parts of a request to `method` that names where a browser comes back to.
+    pub(super) fn template_of_order(&self, method: Method, return_url: Option<&str>) -> Template {
+        Template::new(&self.own.with(return_url), method)
     }
 
     pub(super) fn seal(&self) -> Seal<'_> {
@@ -119,13 +158,7 @@ impl Credentials {
     }
 
     pub(super) fn template(&self, method: Method) -> &Template {
-        let [disburse, refund, pay, query] = &self.templates;
-        match method {
-            Method::Disburse => disburse,
-            Method::Refund => refund,
-            Method::Pay => pay,
-            Method::Query => query,
-        }
+        &self.templates[method.index()]
     }
 
     /// The request for a certificate, and with what it is signed: its content stays plain.

@@ -1,4 +1,4 @@
-//! The interfaces of the cash red packet product that are called over HTTP.
+//! The interfaces of the cash red packet product.
 
 /// An interface. Source: Alipay fund.coupon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,11 +11,22 @@ pub enum Method {
     Pay,
     /// Reads what became of an operation.
     Query,
+    /// Funds a packet by a person's payment in Alipay's app; signed, and never called from here.
+    AppPay,
+    /// Funds a packet by a person's payment on a page; signed, and never called from here.
+    PagePay,
 }
 
 impl Method {
     /// Every interface; [`Method::index`] is the place in it.
-    pub const ALL: [Self; 4] = [Self::Disburse, Self::Refund, Self::Pay, Self::Query];
+    pub const ALL: [Self; 6] = [
+        Self::Disburse,
+        Self::Refund,
+        Self::Pay,
+        Self::Query,
+        Self::AppPay,
+        Self::PagePay,
+    ];
 
     /// Alipay's name, the value of the parameter `method`.
     #[must_use]
@@ -25,6 +36,8 @@ impl Method {
             Self::Refund => "alipay.fund.coupon.order.refund",
             Self::Pay => "alipay.fund.coupon.order.agreement.pay",
             Self::Query => "alipay.fund.coupon.operation.query",
+            Self::AppPay => "alipay.fund.coupon.order.app.pay",
+            Self::PagePay => "alipay.fund.coupon.order.page.pay",
         }
     }
 
@@ -36,6 +49,8 @@ impl Method {
             Self::Refund => "alipay_fund_coupon_order_refund_response",
             Self::Pay => "alipay_fund_coupon_order_agreement_pay_response",
             Self::Query => "alipay_fund_coupon_operation_query_response",
+            Self::AppPay => "alipay_fund_coupon_order_app_pay_response",
+            Self::PagePay => "alipay_fund_coupon_order_page_pay_response",
         }
     }
 
@@ -47,6 +62,17 @@ impl Method {
             Self::Refund => 1,
             Self::Pay => 2,
             Self::Query => 3,
+            Self::AppPay => 4,
+            Self::PagePay => 5,
+        }
+    }
+
+    /// Whether a person's app or browser makes the call, with what was signed here.
+    #[must_use]
+    pub const fn is_for_a_person(self) -> bool {
+        match self {
+            Self::AppPay | Self::PagePay => true,
+            Self::Disburse | Self::Refund | Self::Pay | Self::Query => false,
         }
     }
 
@@ -69,6 +95,6 @@ mod tests {
             assert_eq!(Method::parse(method.as_str()), Some(method));
             assert_eq!(method.node_name(), node_name(method.as_str()));
         }
-        assert_eq!(Method::parse("alipay.fund.coupon.order.app.pay"), None);
+        assert_eq!(Method::parse("alipay.fund.coupon.order.unfreeze"), None);
     }
 }

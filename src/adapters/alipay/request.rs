@@ -39,6 +39,8 @@ pub struct PublicParams<'a> {
     pub app_auth_token: Option<&'a SecretString>,
     /// Where Alipay sends its notifications to.
     pub notify_url: Option<&'a str>,
+    /// Where the cashier page sends the payer's browser back to.
+    pub return_url: Option<&'a str>,
 }
 
 /// What certificate mode adds to every request. Source: Alipay open platform, `app_cert_sn` and
@@ -104,8 +106,8 @@ pub struct SignedRequest {
     pub url: String,
     /// The form.
     pub body: String,
-    /// The value of the `Content-Type` header.
-    pub content_type: &'static str,
+    /// What query and body are written in.
+    pub charset: Charset,
 }
 
 impl Template {
@@ -115,7 +117,9 @@ impl Template {
         // A query moves nothing, so there is nothing to notify of.
         let notify_url = match method {
             Method::Query => None,
-            Method::Disburse | Method::Refund | Method::Pay => params.notify_url,
+            Method::Disburse | Method::Refund | Method::Pay | Method::AppPay | Method::PagePay => {
+                params.notify_url
+            }
         };
         Self::named(params, method.as_str(), notify_url)
     }
@@ -145,6 +149,7 @@ impl Template {
         .chain(notify_url.map(|url| ("notify_url", url)))
         .chain(numbers.into_iter().flatten())
         .chain(encrypt_type)
+        .chain(params.return_url.map(|url| ("return_url", url)))
         .collect();
         let token = params
             .app_auth_token
@@ -217,7 +222,7 @@ impl Template {
         Ok(SignedRequest {
             url: [self.url.as_str(), "&", &changing].concat(),
             body,
-            content_type: self.charset.form_content_type(),
+            charset: self.charset,
         })
     }
 }

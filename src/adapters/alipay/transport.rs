@@ -109,7 +109,10 @@ impl Transport {
         let sent = self
             .client
             .post(&request.url)
-            .header(CONTENT_TYPE, HeaderValue::from_static(request.content_type))
+            .header(
+                CONTENT_TYPE,
+                HeaderValue::from_static(request.charset.form_content_type()),
+            )
             .body(reqwest::Body::wrap(body))
             .send()
             .await;

@@ -133,21 +133,14 @@ impl Surroundings {
     /// A number that no channel had before, from which [`kind_of`] reads the kind.
     fn next_channel(&self, kind: Kind) -> u64 {
         let generation = self.channels.fetch_add(1, Ordering::Relaxed);
-        generation
-            .saturating_mul(KINDS)
-            .saturating_add(u64::from(position(kind)))
+        generation.saturating_mul(KINDS).saturating_add(place(kind))
     }
 }
 
-const KINDS: u64 = 4;
+const KINDS: u64 = 6;
 
-const fn position(kind: Kind) -> u8 {
-    match kind {
-        Kind::Disburse => 0,
-        Kind::Refund => 1,
-        Kind::Query => 2,
-        Kind::Pay => 3,
-    }
+fn place(kind: Kind) -> u64 {
+    u64::try_from(kind.index()).unwrap_or(0)
 }
 
 /// The kind that a channel's number was made for.
@@ -156,7 +149,9 @@ pub(crate) const fn kind_of(channel: u64) -> Kind {
         0 => Kind::Disburse,
         1 => Kind::Refund,
         2 => Kind::Query,
-        _ => Kind::Pay,
+        3 => Kind::Pay,
+        4 => Kind::AppPay,
+        _ => Kind::PagePay,
     }
 }
 
@@ -496,7 +491,7 @@ mod tests {
     fn a_channels_number_tells_its_kind() {
         for generation in [0, 1, 77] {
             for kind in Kind::ALL {
-                let number = generation * KINDS + u64::from(position(kind));
+                let number = generation * KINDS + place(kind);
                 assert_eq!(kind_of(number), kind);
             }
         }

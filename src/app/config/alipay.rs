@@ -11,7 +11,7 @@ use crate::app::config::values::{self, Fault, format_duration};
 mod app;
 
 pub use crate::app::config::alipay::app::{
-    AlipayAppConfig, AlipayCertificates, Charset, KeyFile, SignType,
+    AlipayAppConfig, AlipayCertificates, Charset, KeyField, KeyFile, SignType,
 };
 
 /// `[alipay]`.

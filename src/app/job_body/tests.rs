@@ -68,11 +68,11 @@ fn every_mistake_is_named_with_its_field() {
         ),
         (
             b"{}".to_vec(),
-            "kind: is missing; one of disburse, refund, query, pay",
+            "kind: is missing; one of disburse, refund, query, pay, app_pay, page_pay",
         ),
         (
             with("\"disburse\"", "\"donate\""),
-            "kind: must be one of disburse, refund, query, pay",
+            "kind: must be one of disburse, refund, query, pay, app_pay, page_pay",
         ),
         (
             with("\"amount\"", "\"ammount\""),

@@ -43,10 +43,12 @@ pub(super) enum JobResult {
     NotFound,
     Unresolved,
     Rejected,
+    Signed,
 }
 
 impl JobResult {
     const MONEY: [Self; 3] = [Self::Succeeded, Self::Failed, Self::Rejected];
+    const ORDER: [Self; 2] = [Self::Signed, Self::Rejected];
     const QUERY: [Self; 4] = [
         Self::Found,
         Self::NotFound,
@@ -59,6 +61,7 @@ impl JobResult {
             Resolution::Succeeded { .. } => Self::Succeeded,
             Resolution::Failed(_) => Self::Failed,
             Resolution::Rejected(_) => Self::Rejected,
+            Resolution::Signed(_) => Self::Signed,
         }
     }
 
@@ -79,6 +82,7 @@ impl JobResult {
             Self::NotFound => "not_found",
             Self::Unresolved => "unresolved",
             Self::Rejected => "rejected",
+            Self::Signed => "signed",
         }
     }
 
@@ -86,17 +90,8 @@ impl JobResult {
         match kind {
             Kind::Disburse | Kind::Refund | Kind::Pay => &Self::MONEY,
             Kind::Query => &Self::QUERY,
+            Kind::AppPay | Kind::PagePay => &Self::ORDER,
         }
-    }
-}
-
-/// Where a kind stands in arrays of all kinds.
-pub(super) const fn index(kind: Kind) -> usize {
-    match kind {
-        Kind::Disburse => 0,
-        Kind::Refund => 1,
-        Kind::Query => 2,
-        Kind::Pay => 3,
     }
 }
 
@@ -121,6 +116,8 @@ pub(super) struct Families {
     pacing_limit: IntGaugeVec,
     pacing_wait: HistogramVec,
     breaker_open: IntGaugeVec,
+    certificate_expiry: IntGaugeVec,
+    key_reloads: IntCounterVec,
     ledger_memory_lost: IntCounterVec,
     ledger_connected: IntGaugeVec,
     broker_connected: IntGaugeVec,
@@ -240,6 +237,16 @@ impl Families {
                 &["app"],
                 "1 while the app's calls are stopped but for probes, else 0.",
             ),
+            certificate_expiry: catalog.gauge(
+                "certificate_expiry_seconds",
+                &["app", "which"],
+                "The last second of a certificate's validity, in Unix seconds.",
+            ),
+            key_reloads: catalog.counter(
+                "key_reloads_total",
+                &["result"],
+                "How often changed key files of an app were read again.",
+            ),
             ledger_memory_lost: catalog.counter(
                 "ledger_memory_lost_total",
                 &[],
@@ -293,7 +300,7 @@ impl AppMetrics {
     }
 
     pub(super) fn kind(&self, kind: Kind) -> &AppKindMetrics {
-        &self.kinds[index(kind)]
+        &self.kinds[kind.index()]
     }
 }
 
@@ -308,7 +315,8 @@ impl AppKindMetrics {
                     Kind::Disburse | Kind::Refund | Kind::Pay => {
                         Some(families.amount.with_label_values(&labels))
                     }
-                    Kind::Query => None,
+                    // A signature moves no money.
+                    Kind::AppPay | Kind::PagePay | Kind::Query => None,
                 },
             }
         });
@@ -394,6 +402,9 @@ pub(super) struct Shared {
     pub(super) gateway_codes: IntCounterVec,
     pub(super) gateway_duration: HistogramVec,
     pub(super) pacing_wait: Histogram,
+    pub(super) certificate_expiry: IntGaugeVec,
+    pub(super) keys_reloaded: IntCounter,
+    pub(super) keys_refused: IntCounter,
     pub(super) ledger_connected: IntGauge,
     pub(super) broker_connected: IntGauge,
     ledger_memory_lost: IntCounter,
@@ -412,6 +423,9 @@ impl Shared {
             gateway_codes: families.gateway_codes,
             gateway_duration: families.gateway_duration,
             pacing_wait: families.pacing_wait.with_label_values(&NONE),
+            certificate_expiry: families.certificate_expiry,
+            keys_reloaded: families.key_reloads.with_label_values(&["reloaded"]),
+            keys_refused: families.key_reloads.with_label_values(&["refused"]),
             ledger_connected: families.ledger_connected.with_label_values(&NONE),
             broker_connected: families.broker_connected.with_label_values(&NONE),
             ledger_memory_lost: families.ledger_memory_lost.with_label_values(&NONE),

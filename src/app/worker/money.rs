@@ -4,7 +4,7 @@ use tracing::{debug, error};
 
 use crate::app::digest::fingerprint;
 use crate::domain::entry::{Entry, InFlight};
-use crate::domain::job::MoneyJob;
+use crate::domain::job::{MoneyJob, MoneyRequest};
 use crate::domain::time::Monotonic;
 use crate::lifecycle::{
     Answer, Answered, Arrival, Call, Context, Delivered, Event, Lane, Memory, Transition, step,
@@ -53,6 +53,9 @@ impl Worker {
             permit: None,
             token: None,
         };
+        if let MoneyRequest::Order { .. } = case.job.request {
+            return self.work_order(&case).await;
+        }
         loop {
             match self.turn(&mut case).await? {
                 Turn::Done => return Ok(()),

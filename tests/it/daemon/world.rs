@@ -17,10 +17,14 @@ use super::books::{Evidence, disagreements};
 use super::broker::{self, Subscriber};
 use super::plan::{PACKET, Plan};
 use super::process::{Process, Stream};
-use crate::patience::{PATIENCE, eventually, pause};
+use crate::patience::{eventually, eventually_within, pause};
 use crate::servers::unique_prefix;
 
 /// The daemon's numbers in these tests: as small as the configuration allows, few calls at a time.
+/// Longer than a job waits that was parked behind another one, over a minute at last, and than
+/// RabbitMQ takes to move what a dead leader was moving.
+const SETTLED_WITHIN: Duration = Duration::from_secs(180);
+
 const SETTINGS: [(&str, &str); 13] = [
     ("HONGBAOD__ALIPAY__CONNECT_TIMEOUT", "500ms"),
     ("HONGBAOD__ALIPAY__TIMEOUT", "1s"),
@@ -210,10 +214,10 @@ impl World {
 
     /// Waits until all of a plan is told and buried, nothing waits and nothing is in flight.
     pub(crate) async fn finished(&self, plan: &Plan, subscriber: &Subscriber, daemon: &Daemon) {
-        let told = eventually("every outcome", async || {
+        let told = eventually_within(SETTLED_WITHIN * 2, "every outcome", async || {
             missing(plan, subscriber).is_empty()
         });
-        if timeout(PATIENCE / 2, told).await.is_err() {
+        if timeout(SETTLED_WITHIN, told).await.is_err() {
             self.tell_missing(&missing(plan, subscriber)).await;
         }
         let dead = [format!("{}.dead", self.prefix)];

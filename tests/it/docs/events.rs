@@ -9,10 +9,11 @@ use hongbaod::domain::draft::FieldError;
 use hongbaod::domain::ident::AlipayNo;
 use hongbaod::domain::job::{Job, Kind, MoneyJob};
 use hongbaod::domain::outcome::{
-    Announcement, Failure, Invalid, Outcome, QueryAnswer, Rejection, Resolution,
+    Announcement, Failure, Invalid, Outcome, QueryAnswer, Rejection, Resolution, SignedOrder,
 };
 use hongbaod::domain::time::UnixMillis;
 use hongbaod::domain::verdict::{Operation, OperationStatus, OperationType, Refusal};
+use hongbaod::lifecycle::signing;
 use serde_json::Value;
 
 use super::jobs::example_job;
@@ -106,6 +107,16 @@ fn operation() -> Operation {
 /// The page's examples in their order.
 fn story() -> Vec<Announcement> {
     let (disburse, refund, pay) = (money(Kind::Disburse), money(Kind::Refund), money(Kind::Pay));
+    let signed = |kind, order: &str| {
+        let order = SignedOrder(order.to_owned());
+        let job = money(kind);
+        let outcome = signing::outcome(&job, fingerprint(&job), Resolution::Signed(order), AT);
+        let key = job.key();
+        Announcement::Settled { key, outcome }
+    };
+    let order_string = "app_id=2021000000000000&biz_content=%7B%7D&sign=c2lnbg%3D%3D";
+    let page_url =
+        "https://openapi.alipay.com/gateway.do?app_id=2021000000000000&sign=c2lnbg%3D%3D";
     let packet = alipay_no("2026112210002001000000000001");
     let own_order = alipay_no("2026112210002001000000000002");
     let invalid = Invalid {
@@ -124,6 +135,8 @@ fn story() -> Vec<Announcement> {
         settled(&disburse, succeeded("20261122000000000002"), own_order),
         settled(&refund, succeeded("20261122000000000003"), packet.clone()),
         settled(&pay, succeeded("20261122000000000001"), packet),
+        signed(Kind::AppPay, order_string),
+        signed(Kind::PagePay, page_url),
         settled(&disburse, refusal(), None),
         settled(&disburse, Resolution::Failed(Failure::Closed), None),
         settled(&disburse, Resolution::Rejected(Rejection::Expired), None),
@@ -184,11 +197,16 @@ fn the_table_of_data_names_exactly_the_keys_that_the_encoder_writes() {
     };
     let encoded = encoded();
     for (routing_key, body) in &encoded {
-        assert_eq!(
-            column("key of `data`"),
-            keys(&body["data"]),
-            "{routing_key}"
-        );
+        let mut named = column("key of `data`");
+        for (key, of) in [
+            ("order_string", "app_pay.signed"),
+            ("page_url", "page_pay.signed"),
+        ] {
+            if of != routing_key {
+                named.remove(key);
+            }
+        }
+        assert_eq!(named, keys(&body["data"]), "{routing_key}");
     }
     assert_eq!(column("attribute"), keys(&encoded[0].1));
     assert!(PAGE.contains(CONTENT_TYPE));

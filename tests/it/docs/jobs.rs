@@ -118,10 +118,9 @@ fn the_table_of_fields_is_what_each_kind_takes() {
         assert!(named.contains(&field.as_str()), "{}", field.as_str());
     }
     assert_eq!(named.len(), Field::ALL.len());
-    let kinds = [Kind::Disburse, Kind::Refund, Kind::Query, Kind::Pay];
     for row in &rows {
         let field = Field::parse(code(row[0])).unwrap();
-        for (kind, word) in kinds.into_iter().zip(&row[1..5]) {
+        for (kind, word) in Kind::ALL.into_iter().zip(&row[1..7]) {
             assert_eq!(taken(kind, field), *word, "{} of {kind}", field.as_str());
         }
     }

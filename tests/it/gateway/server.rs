@@ -19,6 +19,8 @@ pub(super) enum Reply {
     Reset,
     /// Answers the first request of a connection, and closes at the second.
     BytesOnce(Vec<u8>),
+    /// Answers each request by what it asks.
+    By(Arc<dyn Fn(&Seen) -> Vec<u8> + Send + Sync>),
 }
 
 /// What is done with connections.
@@ -110,8 +112,13 @@ async fn serve(mut stream: TcpStream, reply: Reply, record: Arc<Mutex<Vec<Seen>>
         let Some(seen) = read_request(&mut stream).await else {
             return;
         };
+        let made = match &reply {
+            Reply::By(make) => make(&seen),
+            _ => Vec::new(),
+        };
         record.lock().unwrap().push(seen);
         let (bytes, after) = match &reply {
+            Reply::By(_) => (made.as_slice(), After::Next),
             Reply::Bytes(bytes) => (bytes.as_slice(), After::Next),
             Reply::BytesThenClose(bytes) => (bytes.as_slice(), After::Close),
             Reply::BytesThenHang(bytes) => (bytes.as_slice(), After::Hang),

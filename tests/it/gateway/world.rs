@@ -13,8 +13,9 @@ use hongbaod::adapters::alipay::wire::Charset;
 use hongbaod::adapters::alipay::wire::sign_envelope;
 use hongbaod::adapters::alipay::{AlipayGateway, AlipayOptions, AppOptions, TrustOptions};
 use hongbaod::domain::draft::{Field, JobDraft};
-use hongbaod::domain::ident::AppName;
-use hongbaod::domain::job::{Job, MoneyJob};
+use hongbaod::domain::ident::{AppName, Caption, MerchantNo, PayTimeout};
+use hongbaod::domain::job::{Cashier, Extras, Job, Labels, MoneyJob, MoneyRequest};
+use hongbaod::domain::money::Fen;
 use hongbaod::domain::time::{Monotonic, UnixMillis};
 use hongbaod::ports::clock::Clock;
 use hongbaod::ports::gateway::{CallObserver, CallReport};
@@ -22,8 +23,9 @@ use hongbaod::ports::gateway::{CallObserver, CallReport};
 /// 2026-11-22 10:00:01 in GMT+8.
 pub(super) const NOW: UnixMillis = UnixMillis(1_795_312_801_234);
 
-static APP_KEY: LazyLock<PrivateKey> = LazyLock::new(|| PrivateKey::generate().unwrap());
-static ALIPAY_KEY: LazyLock<PrivateKey> = LazyLock::new(|| PrivateKey::generate().unwrap());
+pub(super) static APP_KEY: LazyLock<PrivateKey> = LazyLock::new(|| PrivateKey::generate().unwrap());
+pub(super) static ALIPAY_KEY: LazyLock<PrivateKey> =
+    LazyLock::new(|| PrivateKey::generate().unwrap());
 
 /// A wall clock that stands still and a monotonic one that goes 1 ms per look.
 #[derive(Default)]
@@ -178,6 +180,26 @@ pub(super) fn refund() -> MoneyJob {
         (Field::Amount, "8.88"),
         (Field::Remark, "没有领完"),
     ])
+}
+
+/// An order for a person to pay.
+pub(super) fn order(cashier: Cashier) -> MoneyJob {
+    MoneyJob {
+        app: app(),
+        out_request_no: MerchantNo::new("P1").unwrap(),
+        request: MoneyRequest::Order {
+            cashier,
+            out_order_no: MerchantNo::new("P1").unwrap(),
+            order_title: Caption::new("红包 & \"co\"").unwrap(),
+            amount: Fen::new(6600).unwrap(),
+            extras: Extras {
+                pay_timeout: Some(PayTimeout::new("15m").unwrap()),
+                ..Extras::default()
+            },
+        },
+        labels: Labels::default(),
+        not_after: None,
+    }
 }
 
 pub(super) fn pay() -> MoneyJob {

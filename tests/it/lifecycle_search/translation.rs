@@ -170,6 +170,7 @@ impl Translation {
             Resolution::Succeeded { .. } => Told::Succeeded,
             Resolution::Failed(_) => Told::Failed,
             Resolution::Rejected(Rejection::Expired) => Told::Expired,
+            Resolution::Signed(_) => unreachable!("no job of the search is signed"),
         };
         Slot::Settled { job: name, told }
     }
@@ -184,7 +185,8 @@ impl Translation {
             } => Some(user_id.clone()),
             MoneyRequest::Disburse { .. }
             | MoneyRequest::Refund { .. }
-            | MoneyRequest::Pay { .. } => None,
+            | MoneyRequest::Pay { .. }
+            | MoneyRequest::Order { .. } => None,
         };
         Operation {
             auth_no: None,

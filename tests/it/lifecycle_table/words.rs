@@ -23,6 +23,7 @@ fn result(outcome: &Outcome) -> &'static str {
         Resolution::Failed(Failure::Refused(_)) => "failed",
         Resolution::Failed(Failure::Closed) => "closed",
         Resolution::Rejected(Rejection::Expired) => "expired",
+        Resolution::Signed(_) => "signed",
     }
 }
 

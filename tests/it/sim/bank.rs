@@ -177,7 +177,7 @@ impl Bank {
                 ..
             } => number.as_str(),
             MoneyRequest::Refund { auth_no, .. } => auth_no.as_str(),
-            MoneyRequest::Pay { .. } => return true,
+            MoneyRequest::Pay { .. } | MoneyRequest::Order { .. } => return true,
         };
         let packet = PACKETS
             .iter()
@@ -229,7 +229,8 @@ fn is_nobody(job: &MoneyJob) -> bool {
             payee: Payee::LogonId(_),
             ..
         }
-        | MoneyRequest::Refund { .. } => false,
+        | MoneyRequest::Refund { .. }
+        | MoneyRequest::Order { .. } => false,
         MoneyRequest::Pay { payer_user_id, .. } => payer_user_id.as_str() == NOBODY,
     }
 }
@@ -245,7 +246,7 @@ fn refusal(sub_code: &str) -> Refusal {
 fn receipt(job: &MoneyJob, number: u64) -> Receipt {
     let auth_no = match &job.request {
         MoneyRequest::Refund { auth_no, .. } => Some(auth_no.clone()),
-        MoneyRequest::Disburse { .. } | MoneyRequest::Pay { .. } => {
+        MoneyRequest::Disburse { .. } | MoneyRequest::Pay { .. } | MoneyRequest::Order { .. } => {
             AlipayNo::new(&format!("2026A{number}")).ok()
         }
     };
@@ -559,10 +560,13 @@ fn operation(record: &Record) -> Operation {
             payer_user_id,
             ..
         } => (Some(order_title), None, Some(payer_user_id.clone()), None),
+        MoneyRequest::Order { order_title, .. } => (Some(order_title), None, None, None),
     };
     let operation_type = match &job.request {
         MoneyRequest::Refund { .. } => OperationType::Refund,
-        MoneyRequest::Disburse { .. } | MoneyRequest::Pay { .. } => OperationType::Pay,
+        MoneyRequest::Disburse { .. } | MoneyRequest::Pay { .. } | MoneyRequest::Order { .. } => {
+            OperationType::Pay
+        }
     };
     Operation {
         auth_no: receipt.auth_no,

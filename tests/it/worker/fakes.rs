@@ -8,9 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hongbaod::adapters::memory_broker::MemoryBroker;
 use hongbaod::adapters::memory_ledger::MemoryLedger;
+use hongbaod::domain::draft::FieldError;
 use hongbaod::domain::entry::{Entry, LeaseToken, RequestDigest, ReturnAddress};
 use hongbaod::domain::ident::AppName;
 use hongbaod::domain::job::{JobKey, Kind, MoneyJob, QueryTarget};
+use hongbaod::domain::outcome::SignedOrder;
 use hongbaod::domain::time::{Monotonic, UnixMillis};
 use hongbaod::domain::verdict::{Finding, Verdict};
 use hongbaod::ports::broker::{
@@ -400,6 +402,11 @@ impl Gateway for ScriptedGateway {
     fn apps(&self) -> Vec<AppName> {
         vec![app()]
     }
+    fn unwritable(&self, job: &MoneyJob) -> Vec<FieldError> {
+        let has_emoji = job.canonical().contains('🧧');
+        let error = FieldError::new("order_title", "has the character U+1F9E7");
+        has_emoji.then_some(error).into_iter().collect()
+    }
     fn prepare(&self, job: &MoneyJob) -> Option<Prepared> {
         let content = job.canonical();
         Some(Prepared {
@@ -412,6 +419,14 @@ impl Gateway for ScriptedGateway {
             },
         })
     }
+    fn sign_order(&self, job: &MoneyJob, prepared: &Prepared) -> Option<SignedOrder> {
+        self.journal.note("sign");
+        let mut sent = self.sent.lock().unwrap();
+        sent.push(prepared.biz_content.0.clone());
+        // No two signatures are equal: each bears its instant.
+        Some(SignedOrder(format!("{}&sign={}", job.kind(), sent.len())))
+    }
+
     async fn send(&self, _: &AppName, prepared: &Prepared) -> Verdict {
         self.journal.note("send");
         self.sent

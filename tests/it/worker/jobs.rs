@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hongbaod::domain::entry::Ticket;
 use hongbaod::domain::verdict::{
     Blockage, Doubt, Finding, NotExecuted, OperationStatus, Proof, Verdict,
 };
@@ -161,6 +162,39 @@ async fn a_bad_body_is_told_buried_and_acked() {
         .stop()
         .await
         .assert_order(&["event disburse.rejected", "bury invalid", "ack"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_apps_charset_cannot_spell_is_invalid_and_nothing_is_sent() {
+    let world = World::start(vec![]);
+    world.submit(&JOB.replace("\"t\"", "\"🧧\"")).await;
+    let (key, event) = world.event().await;
+    assert_eq!(
+        (key.as_str(), event["data"]["reason"].as_str()),
+        ("disburse.rejected", Some("invalid"))
+    );
+    assert_eq!(
+        event["data"]["detail"].as_str(),
+        Some("order_title: has the character U+1F9E7")
+    );
+    world.until("ack", 1).await;
+    let journal = world.stop().await;
+    journal.assert_order(&["event disburse.rejected", "bury invalid", "ack"]);
+    assert_eq!((journal.count("send"), journal.count("claim")), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_charset_cannot_spell_but_may_have_been_sent_is_buried_without_a_word() {
+    let world = World::start(vec![]);
+    // A ticket: somebody has deferred it, and the ledger forgot.
+    let mut job = copy(&JOB.replace("\"t\"", "\"🧧\""));
+    job.ticket = Some(Ticket(1));
+    world.broker.inner.publish_job(&job).await.unwrap();
+    world.until("ack", 1).await;
+    assert_eq!(world.broker.inner.dead_letters().len(), 1);
+    let journal = world.stop().await;
+    assert_eq!(journal.count("event disburse.rejected"), 0);
+    assert_eq!(journal.count("send"), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -183,10 +183,9 @@ impl World {
 }
 
 pub(crate) fn copy(body: &str) -> JobCopy {
-    let kind = ["disburse", "refund", "query", "pay"]
+    let kind = Kind::ALL
         .into_iter()
         .find(|kind| body.contains(&format!("\"kind\":\"{kind}\"")))
-        .and_then(Kind::parse)
         .unwrap_or(Kind::Disburse);
     JobCopy {
         kind,

@@ -26,6 +26,7 @@ fn params() -> PublicParams<'static> {
         encryption: Encryption::None,
         app_auth_token: None,
         notify_url: None,
+        return_url: None,
     }
 }
 
@@ -64,7 +65,7 @@ fn check(params: &PublicParams<'_>, method: Method, key: Option<&ContentKey>) ->
     let charset = params.charset.as_str();
     assert!(request.url.contains(&format!("charset={charset}")));
     let content_type = format!("application/x-www-form-urlencoded;charset={charset}");
-    assert_eq!(request.content_type, content_type);
+    assert_eq!(request.charset.form_content_type(), content_type);
     canonical
 }
 

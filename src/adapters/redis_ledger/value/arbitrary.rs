@@ -9,12 +9,14 @@ use crate::domain::entry::{
     Absence, Deferred, Entry, InFlight, Lease, LeaseToken, Pending, RequestDigest, ReturnAddress,
     Ticket,
 };
-use crate::domain::ident::{AlipayNo, AppName, Caption, LogonId, MerchantNo, PayTimeout, UserId};
+use crate::domain::ident::{
+    AlipayNo, AppName, Caption, LogonId, MerchantNo, PayTimeout, ReturnUrl, UserId,
+};
 use crate::domain::job::{
-    Extras, Fingerprint, JobKey, Kind, Labels, MoneyJob, MoneyRequest, OrderRef, Payee,
+    Cashier, Extras, Fingerprint, JobKey, Kind, Labels, MoneyJob, MoneyRequest, OrderRef, Payee,
 };
 use crate::domain::money::Fen;
-use crate::domain::outcome::{Failure, Outcome, Rejection, Resolution};
+use crate::domain::outcome::{Failure, Outcome, Rejection, Resolution, SignedOrder};
 use crate::domain::time::UnixMillis;
 use crate::domain::verdict::Refusal;
 
@@ -149,6 +151,15 @@ fn requests() -> BoxedStrategy<MoneyRequest> {
                 remark,
             }
         }),
+        (orders(), captions(), amounts(), cashiers()).prop_map(
+            |(out_order_no, order_title, amount, cashier)| MoneyRequest::Order {
+                cashier,
+                out_order_no,
+                order_title,
+                amount,
+                extras: Extras::default(),
+            }
+        ),
         (orders(), captions(), amounts(), user_ids(), extras()).prop_map(
             |(out_order_no, order_title, amount, payer_user_id, extras)| MoneyRequest::Pay {
                 out_order_no,
@@ -158,6 +169,15 @@ fn requests() -> BoxedStrategy<MoneyRequest> {
                 extras,
             }
         ),
+    ]
+    .boxed()
+}
+
+fn cashiers() -> BoxedStrategy<Cashier> {
+    let urls = "https?://[a-z]{1,9}(/[!-~]{0,20})?".prop_map(|url| ReturnUrl::new(&url).unwrap());
+    prop_oneof![
+        Just(Cashier::App),
+        option::of(urls).prop_map(|return_url| Cashier::Page { return_url }),
     ]
     .boxed()
 }
@@ -264,12 +284,18 @@ fn resolutions() -> BoxedStrategy<Resolution> {
 
 fn outcomes() -> BoxedStrategy<Outcome> {
     let kinds = prop_oneof![Just(Kind::Disburse), Just(Kind::Refund), Just(Kind::Pay)];
+    let orders = prop_oneof![Just(Kind::AppPay), Just(Kind::PagePay)];
+    let signed = prop_oneof![
+        "[!-~]{0,1500}".prop_map(|order| Resolution::Signed(SignedOrder(order))),
+        Just(Resolution::Rejected(Rejection::Expired)),
+    ];
     let numbers = (option::of(merchant_numbers()), option::of(alipay_numbers()));
-    let what = (kinds, any::<[u8; 16]>(), amounts(), resolutions());
+    let ends = prop_oneof![(kinds, resolutions()), (orders, signed)];
+    let what = (ends, any::<[u8; 16]>(), amounts());
     (numbers, what, any::<u32>(), instants(), labels())
         .prop_map(
             |((out_order_no, auth_no), what, attempts, settled_at, labels)| {
-                let (kind, fingerprint, amount, resolution) = what;
+                let ((kind, resolution), fingerprint, amount) = what;
                 Outcome {
                     kind,
                     fingerprint: Fingerprint(fingerprint),

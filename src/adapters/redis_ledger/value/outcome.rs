@@ -13,11 +13,15 @@ use crate::adapters::redis_ledger::value::bytes::{
 use crate::domain::ident::{AlipayNo, MerchantNo};
 use crate::domain::job::{Fingerprint, JobKey, Kind, Labels};
 use crate::domain::money::Fen;
-use crate::domain::outcome::{Failure, Outcome, Rejection, Resolution};
+use crate::domain::outcome::{Failure, Outcome, Rejection, Resolution, SignedOrder};
 use crate::domain::time::UnixMillis;
 use crate::domain::verdict::Refusal;
 
-// The marks byte: kind (2 bits), resolution (2), out_order_no (2), auth_no, labels.
+// The marks byte: kind (2 bits), resolution (2), out_order_no (2), auth_no, labels. Kinds that do
+// not fit say so, and have a byte of their own after it.
+const OTHER_KIND: u8 = 3;
+const APP_PAY: u8 = 0;
+const PAGE_PAY: u8 = 1;
 const RESOLUTION_SHIFT: u32 = 2;
 const ORDER_SHIFT: u32 = 4;
 const ORDER_NONE: u8 = 0;
@@ -26,6 +30,7 @@ const ORDER_OWN: u8 = 2;
 const HAS_AUTH_NO: u8 = 0x40;
 const HAS_LABELS: u8 = 0x80;
 
+/// Of the kinds that call nothing: signed.
 const SUCCEEDED: u8 = 0;
 const REFUSED: u8 = 1;
 const CLOSED: u8 = 2;
@@ -70,6 +75,11 @@ pub(super) fn put(out: &mut Vec<u8>, key: &JobKey, outcome: &Outcome) {
         marks |= HAS_LABELS;
     }
     out.push(marks);
+    match kind {
+        Kind::AppPay => out.push(APP_PAY),
+        Kind::PagePay => out.push(PAGE_PAY),
+        Kind::Disburse | Kind::Refund | Kind::Pay | Kind::Query => {}
+    }
     out.extend_from_slice(&fingerprint.0);
     put_varint(out, amount.get());
     put_varint(out, u64::from(*attempts));
@@ -92,6 +102,7 @@ pub(super) fn put(out: &mut Vec<u8>, key: &JobKey, outcome: &Outcome) {
 
 pub(super) fn read(reader: &mut Reader<'_>, key: &JobKey) -> Result<Outcome, Malformed> {
     let marks = reader.byte()?;
+    let kind = read_kind(reader, marks & OTHER_KIND)?;
     let fingerprint = Fingerprint(reader.array()?);
     let amount = Fen::new(reader.varint()?).ok_or(Malformed::Field("an amount"))?;
     let attempts = reader.number()?;
@@ -110,14 +121,20 @@ pub(super) fn read(reader: &mut Reader<'_>, key: &JobKey) -> Result<Outcome, Mal
     } else {
         Some(alipay_no(reader)?)
     };
-    let resolution = read_resolution(reader, (marks >> RESOLUTION_SHIFT) & 0x03, settled_at)?;
+    let mark = (marks >> RESOLUTION_SHIFT) & 0x03;
+    let resolution = match (kind, mark) {
+        (Kind::AppPay | Kind::PagePay, SUCCEEDED) => {
+            Resolution::Signed(SignedOrder(reader.text()?.to_owned()))
+        }
+        _ => read_resolution(reader, mark, settled_at)?,
+    };
     let labels = if marks & HAS_LABELS == 0 {
         Labels::default()
     } else {
         read_labels(reader)?
     };
     Ok(Outcome {
-        kind: kind_of_mark(marks & 0x03),
+        kind,
         fingerprint,
         out_order_no,
         auth_no,
@@ -134,22 +151,27 @@ const fn kind_mark(kind: Kind) -> u8 {
         Kind::Disburse => 0,
         Kind::Refund => 1,
         Kind::Pay => 2,
-        Kind::Query => 3,
+        // A query never has an outcome here.
+        Kind::AppPay | Kind::PagePay | Kind::Query => OTHER_KIND,
     }
 }
 
-const fn kind_of_mark(mark: u8) -> Kind {
-    match mark {
+fn read_kind(reader: &mut Reader<'_>, mark: u8) -> Result<Kind, Malformed> {
+    Ok(match mark {
         0 => Kind::Disburse,
         1 => Kind::Refund,
         2 => Kind::Pay,
-        _ => Kind::Query,
-    }
+        _ => match reader.byte()? {
+            APP_PAY => Kind::AppPay,
+            PAGE_PAY => Kind::PagePay,
+            _ => return Err(Malformed::Field("a kind")),
+        },
+    })
 }
 
 const fn resolution_mark(resolution: &Resolution) -> u8 {
     match resolution {
-        Resolution::Succeeded { .. } => SUCCEEDED,
+        Resolution::Succeeded { .. } | Resolution::Signed(_) => SUCCEEDED,
         Resolution::Failed(Failure::Refused(_)) => REFUSED,
         Resolution::Failed(Failure::Closed) => CLOSED,
         Resolution::Rejected(Rejection::Expired) => EXPIRED,
@@ -185,6 +207,7 @@ fn put_resolution(out: &mut Vec<u8>, resolution: &Resolution, settled_at: UnixMi
             }
         }
         Resolution::Failed(Failure::Refused(refusal)) => put_refusal(out, refusal),
+        Resolution::Signed(SignedOrder(order)) => put_text(out, order),
         Resolution::Failed(Failure::Closed) | Resolution::Rejected(Rejection::Expired) => {}
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::app::config::document::RawValue;
 use crate::app::config::reader::{GivenSource, Lookup, Reader};
@@ -48,8 +48,8 @@ pub struct AlipayCertificates {
 /// A value that was read from a file of its own, which may change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyFile {
-    /// The plain name of the value, for example `private_key`.
-    pub field: &'static str,
+    /// Which value.
+    pub field: KeyField,
     /// Where it was read.
     pub path: PathBuf,
 }
@@ -72,16 +72,92 @@ pub enum Charset {
     Gbk,
 }
 
-/// Every value that may stand in a file which is read again when it changes.
-const FIELDS_IN_FILES: [&str; 7] = [
-    "private_key",
-    "alipay_public_key",
-    "app_cert",
-    "alipay_cert",
-    "alipay_root_cert",
-    "aes_key",
-    "app_auth_token",
-];
+/// A value that may stand in a file of its own, which is read again when it changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyField {
+    /// [`AlipayAppConfig::private_key`].
+    PrivateKey,
+    /// [`AlipayAppConfig::alipay_public_key`].
+    AlipayPublicKey,
+    /// [`AlipayCertificates::app_cert`].
+    AppCert,
+    /// [`AlipayCertificates::alipay_cert`].
+    AlipayCert,
+    /// [`AlipayCertificates::alipay_root_cert`].
+    AlipayRootCert,
+    /// [`AlipayAppConfig::aes_key`].
+    AesKey,
+    /// [`AlipayAppConfig::app_auth_token`].
+    AppAuthToken,
+}
+
+impl KeyField {
+    /// Every one.
+    pub const ALL: [Self; 7] = [
+        Self::PrivateKey,
+        Self::AlipayPublicKey,
+        Self::AppCert,
+        Self::AlipayCert,
+        Self::AlipayRootCert,
+        Self::AesKey,
+        Self::AppAuthToken,
+    ];
+
+    /// The plain name of its key: with `_file` after it, that of its file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PrivateKey => "private_key",
+            Self::AlipayPublicKey => "alipay_public_key",
+            Self::AppCert => "app_cert",
+            Self::AlipayCert => "alipay_cert",
+            Self::AlipayRootCert => "alipay_root_cert",
+            Self::AesKey => "aes_key",
+            Self::AppAuthToken => "app_auth_token",
+        }
+    }
+}
+
+impl AlipayAppConfig {
+    /// Returns a value as it was given; empty if it was not.
+    #[must_use]
+    pub fn value(&self, field: KeyField) -> &str {
+        let certificates = self.certificates.as_ref();
+        match field {
+            KeyField::PrivateKey => self.private_key.expose_secret(),
+            KeyField::AlipayPublicKey => self.alipay_public_key.expose_secret(),
+            KeyField::AppCert => certificates.map_or("", |given| &given.app_cert),
+            KeyField::AlipayCert => certificates.map_or("", |given| &given.alipay_cert),
+            KeyField::AlipayRootCert => certificates.map_or("", |given| &given.alipay_root_cert),
+            KeyField::AesKey => self
+                .aes_key
+                .as_ref()
+                .map_or("", ExposeSecret::expose_secret),
+            KeyField::AppAuthToken => {
+                let token = self.app_auth_token.as_ref();
+                token.map_or("", ExposeSecret::expose_secret)
+            }
+        }
+    }
+
+    /// Puts another value in the place of one that was given.
+    pub fn set_value(&mut self, field: KeyField, value: &SecretString) {
+        let mut certificate = |pick: fn(&mut AlipayCertificates) -> &mut String| {
+            if let Some(certificates) = &mut self.certificates {
+                value.expose_secret().clone_into(pick(certificates));
+            }
+        };
+        match field {
+            KeyField::PrivateKey => self.private_key = value.clone(),
+            KeyField::AlipayPublicKey => self.alipay_public_key = value.clone(),
+            KeyField::AppCert => certificate(|given| &mut given.app_cert),
+            KeyField::AlipayCert => certificate(|given| &mut given.alipay_cert),
+            KeyField::AlipayRootCert => certificate(|given| &mut given.alipay_root_cert),
+            KeyField::AesKey => self.aes_key = Some(value.clone()),
+            KeyField::AppAuthToken => self.app_auth_token = Some(value.clone()),
+        }
+    }
+}
 
 impl AlipayAppConfig {
     pub(super) fn read(reader: &mut Reader, name: &str) -> Self {
@@ -109,10 +185,10 @@ impl AlipayAppConfig {
             aes_key: reader.secret(&key("aes_key")),
             app_auth_token: reader.secret(&key("app_auth_token")),
             notify_url: reader.value(&key("notify_url"), values::web_url),
-            files: FIELDS_IN_FILES
+            files: KeyField::ALL
                 .into_iter()
                 .filter_map(|field| {
-                    let path = reader.file_of(&key(field))?;
+                    let path = reader.file_of(&key(field.as_str()))?;
                     Some(KeyFile { field, path })
                 })
                 .collect(),

@@ -158,7 +158,7 @@ fn every_commented_key_of_the_example_is_valid_in_its_place() {
     assert_eq!(certificates.app_cert, "appCertPublicKey.crt");
     assert_eq!(certificates.alipay_root_cert, "alipayRootCert.crt");
     assert_eq!(app.aes_key.as_ref().unwrap().expose_secret(), "key");
-    let fields: Vec<_> = app.files.iter().map(|file| file.field).collect();
+    let fields: Vec<_> = app.files.iter().map(|file| file.field.as_str()).collect();
     let expected = ["app_cert", "alipay_cert", "alipay_root_cert", "aes_key"];
     assert_eq!(fields, [&expected[..], &["app_auth_token"]].concat());
     assert!(config.alipay.codes.final_.contains("PAYEE_SOMETHING_WRONG"));

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use hongbaod::domain::ident::AppName;
 use hongbaod::domain::job::{MoneyJob, OperationRef, QueryTarget};
+use hongbaod::domain::outcome::SignedOrder;
 use hongbaod::domain::verdict::{
     Doubt, Finding, NotExecuted, Operation, OperationStatus, Refusal, Verdict,
 };
@@ -77,6 +78,10 @@ impl Gateway for BadGateway {
                 .push_str(&format!("#{}", memory.prepared));
         }
         Some(prepared)
+    }
+
+    fn sign_order(&self, job: &MoneyJob, prepared: &Prepared) -> Option<SignedOrder> {
+        self.inner.sign_order(job, prepared)
     }
 
     async fn send(&self, app: &AppName, prepared: &Prepared) -> Verdict {

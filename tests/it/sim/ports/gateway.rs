@@ -8,6 +8,7 @@ use hongbaod::app::digest::{digest, fingerprint};
 use hongbaod::domain::entry::RequestDigest;
 use hongbaod::domain::ident::AppName;
 use hongbaod::domain::job::{MoneyJob, QueryTarget};
+use hongbaod::domain::outcome::SignedOrder;
 use hongbaod::domain::verdict::{Doubt, Finding, Verdict};
 use hongbaod::ports::gateway::{BizContent, Expected, Gateway, Prepared};
 
@@ -91,6 +92,10 @@ impl Gateway for SimGateway {
                 amount: job.amount(),
             },
         })
+    }
+
+    fn sign_order(&self, _: &MoneyJob, _: &Prepared) -> Option<SignedOrder> {
+        None
     }
 
     async fn send(&self, _app: &AppName, prepared: &Prepared) -> Verdict {

@@ -25,7 +25,7 @@ Examples:
 
 /// One job from flags.
 #[derive(Debug, Subcommand)]
-pub(super) enum JobArgs {
+pub(crate) enum JobArgs {
     /// Pay a share of a packet to one person.
     #[command(after_help = DISBURSE_EXAMPLE)]
     Disburse(DisburseArgs),
@@ -38,11 +38,15 @@ pub(super) enum JobArgs {
     /// Pay a packet from an account that signed an agreement.
     #[command(after_help = PAY_EXAMPLE)]
     Pay(PayArgs),
+    /// Sign an order that a person pays in Alipay's app; the event holds the order string.
+    AppPay(PayableArgs),
+    /// Sign an order that a person pays on Alipay's page; the event holds the page's address.
+    PagePay(PagePayableArgs),
 }
 
 /// The flags of every kind.
 #[derive(Debug, Args)]
-pub(super) struct CommonArgs {
+pub(crate) struct CommonArgs {
     /// The configured app that pays [default: the daemon's].
     #[arg(long, value_name = "NAME")]
     app: Option<String>,
@@ -58,7 +62,7 @@ pub(super) struct CommonArgs {
 
 /// Alipay's optional parameters of an order.
 #[derive(Debug, Args)]
-pub(super) struct ExtraArgs {
+pub(crate) struct ExtraArgs {
     /// How long the order may be paid: 1m to 7d.
     #[arg(long, value_name = "TIME")]
     pay_timeout: Option<String>,
@@ -74,7 +78,7 @@ pub(super) struct ExtraArgs {
 
 /// The flags of `disburse`.
 #[derive(Debug, Args)]
-pub(super) struct DisburseArgs {
+pub(crate) struct DisburseArgs {
     /// Number of the operation, the key against paying twice: 1 to 64 of A-Z, a-z, 0-9, _ and -.
     #[arg(long, value_name = "NO")]
     out_request_no: String,
@@ -100,7 +104,7 @@ pub(super) struct DisburseArgs {
 /// The packet's pay order, by one of its two numbers.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-pub(super) struct PacketArgs {
+pub(crate) struct PacketArgs {
     /// Your number of the packet's pay order.
     #[arg(long, value_name = "NO")]
     deduct_out_order_no: Option<String>,
@@ -112,7 +116,7 @@ pub(super) struct PacketArgs {
 /// Who is paid.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-pub(super) struct PayeeArgs {
+pub(crate) struct PayeeArgs {
     /// The payee's user id (2088…).
     #[arg(long, value_name = "ID")]
     payee_user_id: Option<String>,
@@ -123,7 +127,7 @@ pub(super) struct PayeeArgs {
 
 /// The flags of `refund`.
 #[derive(Debug, Args)]
-pub(super) struct RefundArgs {
+pub(crate) struct RefundArgs {
     /// Number of the operation, the key against refunding twice.
     #[arg(long, value_name = "NO")]
     out_request_no: String,
@@ -142,7 +146,7 @@ pub(super) struct RefundArgs {
 
 /// The flags of `query`.
 #[derive(Debug, Args)]
-pub(super) struct QueryArgs {
+pub(crate) struct QueryArgs {
     #[command(flatten)]
     order: OrderArgs,
     #[command(flatten)]
@@ -154,7 +158,7 @@ pub(super) struct QueryArgs {
 /// The order, by one of its two numbers.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-pub(super) struct OrderArgs {
+pub(crate) struct OrderArgs {
     /// Your number of the order.
     #[arg(long, value_name = "NO")]
     out_order_no: Option<String>,
@@ -166,7 +170,7 @@ pub(super) struct OrderArgs {
 /// The operation, by one of its two numbers.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-pub(super) struct OperationArgs {
+pub(crate) struct OperationArgs {
     /// Your number of the operation.
     #[arg(long, value_name = "NO")]
     out_request_no: Option<String>,
@@ -177,7 +181,7 @@ pub(super) struct OperationArgs {
 
 /// The flags of `pay`.
 #[derive(Debug, Args)]
-pub(super) struct PayArgs {
+pub(crate) struct PayArgs {
     /// Number of the operation, the key against paying twice.
     #[arg(long, value_name = "NO")]
     out_request_no: String,
@@ -199,17 +203,73 @@ pub(super) struct PayArgs {
     common: CommonArgs,
 }
 
+/// The flags of an order that a person pays.
+#[derive(Debug, Args)]
+pub(crate) struct PayableArgs {
+    /// Number of the operation: 1 to 64 of A-Z, a-z, 0-9, _ and -.
+    #[arg(long, value_name = "NO")]
+    out_request_no: String,
+    /// Number of this pay order; the packet is known by it.
+    #[arg(long, value_name = "NO")]
+    out_order_no: String,
+    /// What the payer reads.
+    #[arg(long, value_name = "TEXT")]
+    order_title: String,
+    /// In yuan, such as 8.88.
+    #[arg(long, value_name = "YUAN", allow_hyphen_values = true)]
+    amount: String,
+    /// How long the order may be paid: 1m to 7d.
+    #[arg(long, value_name = "TIME")]
+    pay_timeout: Option<String>,
+    /// Alipay's `extra_param`, a JSON object as text.
+    #[arg(long, value_name = "JSON")]
+    extra_param: Option<String>,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// The flags of an order that a person pays on a page.
+#[derive(Debug, Args)]
+pub(crate) struct PagePayableArgs {
+    #[command(flatten)]
+    order: PayableArgs,
+    /// Where the cashier page sends the payer's browser back to.
+    #[arg(long, value_name = "URL")]
+    return_url: Option<String>,
+}
+
+impl PayableArgs {
+    /// The body of the job that signs the order for Alipay's app.
+    pub(crate) fn body(&self) -> Vec<u8> {
+        let mut body = Body::default();
+        body.order("app_pay", self);
+        body.into_bytes()
+    }
+}
+
+impl PagePayableArgs {
+    /// The body of the job that signs the order for Alipay's page.
+    pub(crate) fn body(&self) -> Vec<u8> {
+        let mut body = Body::default();
+        body.order("page_pay", &self.order);
+        body.put_given([("return_url", &self.return_url)]);
+        body.into_bytes()
+    }
+}
+
 impl JobArgs {
     /// The job's body, on one line.
-    pub(super) fn body(&self) -> Vec<u8> {
+    pub(crate) fn body(&self) -> Vec<u8> {
         let mut body = Body::default();
         match self {
             Self::Disburse(args) => body.disburse(args),
             Self::Refund(args) => body.refund(args),
             Self::Query(args) => body.query(args),
             Self::Pay(args) => body.pay(args),
+            Self::AppPay(args) => return args.body(),
+            Self::PagePay(args) => return args.body(),
         }
-        Value::Object(body.0).to_string().into_bytes()
+        body.into_bytes()
     }
 }
 
@@ -217,6 +277,23 @@ impl JobArgs {
 struct Body(Map<String, Value>);
 
 impl Body {
+    fn into_bytes(self) -> Vec<u8> {
+        Value::Object(self.0).to_string().into_bytes()
+    }
+
+    fn order(&mut self, kind: &str, args: &PayableArgs) {
+        self.put("kind", kind);
+        self.put("out_request_no", &args.out_request_no);
+        self.put("out_order_no", &args.out_order_no);
+        self.put("order_title", &args.order_title);
+        self.put("amount", &args.amount);
+        self.put_given([
+            ("pay_timeout", &args.pay_timeout),
+            ("extra_param", &args.extra_param),
+        ]);
+        self.common(&args.common);
+    }
+
     fn put(&mut self, field: &str, value: &str) {
         self.0.insert(field.to_owned(), value.into());
     }
