@@ -27,6 +27,8 @@ Examples:
   hongbaod sandbox --keys sandbox-keys --packet P1=10000.00
   hongbaod sandbox --keys sandbox-keys --delay 50ms --idempotency already-used
   hongbaod sandbox --keys sandbox-keys --faults faults.json --seed 7
+  hongbaod sandbox --keys sandbox-keys --certificates --contents encrypted --time-scale 60
+  curl -X PUT 127.0.0.1:8089/_sandbox/clock -d '{\"advance\": \"48h\"}'
   curl -X PUT 127.0.0.1:8089/_sandbox/faults -d '{\"unknown_with_effect_permille\": 100}'
 
 It prints the section of the configuration that lets the daemon use it. The keys are made if they
@@ -72,13 +74,13 @@ pub(crate) struct SandboxArgs {
     #[arg(long)]
     certificates: bool,
 
-    /// Print a section in which contents are encrypted with the AES key among the keys.
-    #[arg(long)]
-    encrypt: bool,
+    /// Whether the printed section encrypts contents, with the AES key among the keys.
+    #[arg(long, value_enum, default_value_t = Contents::Plain)]
+    contents: Contents,
 
-    /// Send notifications to every address that a call names, not to this machine alone.
-    #[arg(long)]
-    notify_anywhere: bool,
+    /// Where notifications may go to, whatever address a call names.
+    #[arg(long, value_enum, default_value_t = NotifyTo::Loopback)]
+    notify_to: NotifyTo,
 
     /// What the faults are drawn from.
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -92,19 +94,37 @@ impl SandboxArgs {
         } else {
             KeyMode::PublicKey
         };
-        let content_mode = if self.encrypt {
-            ContentMode::Encrypted
-        } else {
-            ContentMode::Plain
+        let content_mode = match self.contents {
+            Contents::Plain => ContentMode::Plain,
+            Contents::Encrypted => ContentMode::Encrypted,
         };
         (key_mode, content_mode)
     }
+}
 
-    fn notify_targets(&self) -> NotifyTargets {
-        if self.notify_anywhere {
-            NotifyTargets::Anywhere
-        } else {
-            NotifyTargets::Loopback
+/// Whether contents are encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Contents {
+    /// They are not.
+    Plain,
+    /// They are.
+    Encrypted,
+}
+
+/// Where notifications may go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum NotifyTo {
+    /// This machine alone.
+    Loopback,
+    /// Every address that a call names.
+    Anywhere,
+}
+
+impl From<NotifyTo> for NotifyTargets {
+    fn from(notify_to: NotifyTo) -> Self {
+        match notify_to {
+            NotifyTo::Loopback => Self::Loopback,
+            NotifyTo::Anywhere => Self::Anywhere,
         }
     }
 }
@@ -140,7 +160,6 @@ pub(crate) async fn execute(args: SandboxArgs) -> Result<ExitCode, Failure> {
     // Listened to from the start, so that a signal that comes early is not missed.
     let mut terminate = signal(SignalKind::terminate())
         .map_err(|error| Failure::failed(format!("listen to signals: {error}")))?;
-    let notify_targets = args.notify_targets();
     let options = SandboxOptions {
         listen: args.listen,
         keys,
@@ -151,7 +170,7 @@ pub(crate) async fn execute(args: SandboxArgs) -> Result<ExitCode, Failure> {
         delay: args.delay,
         clock: Arc::new(wall_clock::now),
         time_scale: args.time_scale,
-        notify_targets,
+        notify_targets: args.notify_to.into(),
     };
     let sandbox = Sandbox::start(options)
         .await
@@ -187,6 +206,14 @@ fn introduce(
     writeln!(
         stdout,
         "# http://{address}/_sandbox/faults      the fault knobs, GET and PUT"
+    )?;
+    writeln!(
+        stdout,
+        "# http://{address}/_sandbox/clock       its clock, GET and PUT"
+    )?;
+    writeln!(
+        stdout,
+        "# http://{address}/_sandbox/phone       pays the order string that is posted"
     )?;
     stdout.flush()?;
     // On the standard error, so that the section can go into a file by itself.

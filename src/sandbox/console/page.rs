@@ -82,6 +82,7 @@ fn packet_table(packets: &[PacketView]) -> String {
         "Packets",
         &[
             "out_order_no",
+            "To do",
             "Title",
             "auth_no",
             "Status",
@@ -89,12 +90,12 @@ fn packet_table(packets: &[PacketView]) -> String {
             "Disbursed",
             "Refunded",
             "Left",
-            "To do",
         ],
     );
     for packet in packets.iter().rev().take(ROWS_MAX) {
-        table.row(&[
-            &packet.out_order_no,
+        table.row(&[&packet.out_order_no]);
+        table.html.push_str(&to_do(packet));
+        table.cells(&[
             &packet.title,
             &packet.auth_no,
             packet.status.as_str(),
@@ -103,7 +104,6 @@ fn packet_table(packets: &[PacketView]) -> String {
             &yuan(packet.refunded_fen.into()),
             &yuan(packet.left_fen.into()),
         ]);
-        table.html.push_str(&to_do(packet));
     }
     let mut html = table.end(packets.len());
     html.push_str(
@@ -136,7 +136,7 @@ fn to_do(packet: &PacketView) -> String {
 
 fn operation_table(operations: &[OperationView]) -> String {
     let mut table = Table::new(
-        "Last operations",
+        "Operations",
         &[
             "Kind",
             "out_request_no",
@@ -165,7 +165,7 @@ fn operation_table(operations: &[OperationView]) -> String {
 
 fn notice_table(notices: &[Notice]) -> String {
     let mut table = Table::new(
-        "Last notifications",
+        "Notifications",
         &["Of", "Amount", "To", "Stage", "Deliveries", "Next"],
     );
     for notice in notices.iter().rev() {
@@ -211,6 +211,11 @@ impl Table {
 
     fn row(&mut self, cells: &[&str]) {
         self.html.push_str("<tr>");
+        self.cells(cells);
+    }
+
+    /// More cells of the row that was begun last.
+    fn cells(&mut self, cells: &[&str]) {
         for cell in cells {
             self.html.push_str("<td>");
             self.html.push_str(&escaped(cell));

@@ -62,7 +62,7 @@ async fn deliver(state: &State, number: u64, notice: &Notice, knobs: &NoticeKnob
     let copies = (0..knobs.copies).map(|_| state.poster().post(&notice.url, form.clone(), charset));
     let answers = join_all(copies).await;
     let success = answers.iter().find(|answer| **answer == Answered::Success);
-    let answered = success.or(answers.first());
+    let answered = success.or_else(|| answers.first());
     let answered = answered.copied().unwrap_or(Answered::Otherwise("not sent"));
     state.record_delivery(number, sent_at, answered);
 }

@@ -232,13 +232,11 @@ fn the_page_about_the_sandbox_names_every_knob() {
         panic!("an object");
     };
     for (knob, value) in knobs {
-        let inner: Vec<_> = match &value {
-            Value::Object(group) => group
-                .keys()
-                .map(|inner| format!("{knob}.{inner}"))
-                .collect(),
-            _ => vec![knob],
-        };
+        let group = value.as_object().map(|group| {
+            let named = group.keys().map(|inner| format!("{knob}.{inner}"));
+            named.collect::<Vec<_>>()
+        });
+        let inner = group.unwrap_or_else(|| vec![knob]);
         for knob in inner {
             assert!(page.contains(&format!("| `{knob}` |")), "{knob}");
         }

@@ -30,13 +30,13 @@ pub(super) fn knobs(faults: &Faults) -> String {
             .to_owned();
     if let Ok(Value::Object(knobs)) = serde_json::to_value(faults) {
         for (knob, value) in &knobs {
-            match value {
-                Value::Object(group) => {
+            match value.as_object() {
+                Some(group) => {
                     for (inner, value) in group {
                         html.push_str(&input(&format!("{knob}.{inner}"), value));
                     }
                 }
-                _ => html.push_str(&input(knob, value)),
+                None => html.push_str(&input(knob, value)),
             }
         }
     }
@@ -74,12 +74,13 @@ mod tests {
         let Value::Object(knobs) = serde_json::to_value(Faults::default()).unwrap() else {
             panic!("an object");
         };
-        let flat = knobs.into_iter().flat_map(|(knob, value)| match value {
-            Value::Object(group) => group
-                .into_iter()
-                .map(|(inner, value)| (format!("{knob}.{inner}"), value))
-                .collect(),
-            value => vec![(knob, value)],
+        let flat = knobs.into_iter().flat_map(|(knob, value)| {
+            let named =
+                |(inner, value): (&String, &Value)| (format!("{knob}.{inner}"), value.clone());
+            let group = value
+                .as_object()
+                .map(|group| group.iter().map(named).collect());
+            group.unwrap_or_else(|| vec![(knob.clone(), value.clone())])
         });
         flat.collect()
     }
