@@ -19,10 +19,11 @@ pub mod request;
 pub mod sign;
 pub mod transport;
 mod trust;
+mod unlisted;
 pub mod wire;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -38,6 +39,7 @@ use crate::adapters::alipay::request::SignedRequest;
 use crate::adapters::alipay::sign::Verifier;
 use crate::adapters::alipay::transport::{Failure, Transport};
 use crate::adapters::alipay::trust::Trust;
+use crate::adapters::alipay::unlisted::LoggedCodes;
 use crate::domain::draft::FieldError;
 use crate::domain::ident::{AppName, ReturnUrl};
 use crate::domain::job::{Cashier, MoneyJob, MoneyRequest, QueryTarget};
@@ -51,9 +53,6 @@ pub use crate::adapters::alipay::options::{
     AlipayError, AlipayOptions, AppOptions, CertificateOptions, TrustOptions,
 };
 
-/// The most unlisted codes that are remembered as logged.
-const LOGGED_CODES_MAX: usize = 256;
-
 /// The port [`Gateway`] over HTTP.
 pub struct AlipayGateway {
     apps: BTreeMap<AppName, App>,
@@ -61,7 +60,7 @@ pub struct AlipayGateway {
     timeout: Duration,
     transport: Transport,
     codes: Codes,
-    logged_codes: Mutex<BTreeSet<String>>,
+    logged_codes: LoggedCodes,
     spelling: ExpirySpelling,
     clock: Arc<dyn Clock>,
     observer: Option<Arc<dyn CallObserver>>,
@@ -93,7 +92,7 @@ impl AlipayGateway {
             timeout: options.timeout,
             transport,
             codes,
-            logged_codes: Mutex::new(BTreeSet::new()),
+            logged_codes: LoggedCodes::default(),
             spelling: options.order_expired_time_spelling,
             clock,
             observer: options.observer,
@@ -231,15 +230,9 @@ impl AlipayGateway {
             return;
         }
         let sub_code = sub_code.as_deref().unwrap_or("none");
-        let both = format!("{code} {sub_code}");
-        let mut logged = self
-            .logged_codes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if logged.len() >= LOGGED_CODES_MAX || !logged.insert(both) {
+        if !self.logged_codes.is_first(code, sub_code) {
             return;
         }
-        drop(logged);
         let (app, method) = (started.app, started.method.as_str());
         warn!(%app, gateway.method = method, gateway.code = code, gateway.sub_code = sub_code, "alipay answered with a code that is not listed: it counts as unknown, and a query will tell");
     }

@@ -26,7 +26,7 @@ failed. [alipay.codes] in the configuration moves a code to another class, and i
 /// The arguments of `codes`.
 #[derive(Debug, Args)]
 pub(crate) struct CodesArgs {
-    /// A code such as 40004, or a sub_code such as PAYEE_NOT_EXIST [default: all].
+    #[arg(help = "A code such as 40004, or a sub_code such as PAYEE_NOT_EXIST [default: all]")]
     code: Option<String>,
     /// Print one JSON object for each code.
     #[arg(long)]

@@ -1,5 +1,7 @@
-//! `docs/jobs.md` and `docs/events.md` say what the code does: examples, fields, errors, events.
+//! `docs/jobs.md`, `docs/events.md` and `docs/alipay.md` say what the code does: examples, fields,
+//! errors, events, codes.
 
+mod alipay;
 mod events;
 mod jobs;
 mod links;

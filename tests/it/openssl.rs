@@ -9,11 +9,22 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use hongbaod::adapters::alipay::answer::Judge;
+use hongbaod::adapters::alipay::codes::Codes;
 use hongbaod::adapters::alipay::keys::{PrivateKey, PublicKey, is_own_public_key};
+use hongbaod::adapters::alipay::method::Method;
+use hongbaod::adapters::alipay::request::{Encryption, PublicParams, Seal, Template};
 use hongbaod::adapters::alipay::sign::{SignType, Signer, Verifier, VerifyError};
+use hongbaod::adapters::alipay::wire::{Charset, form_decode_bytes};
+use hongbaod::domain::ident::MerchantNo;
+use hongbaod::domain::money::Fen;
+use hongbaod::domain::time::UnixMillis;
+use hongbaod::domain::verdict::{Refusal, Verdict};
+use hongbaod::ports::gateway::Expected;
 use tempfile::TempDir;
 
 /// Runs `openssl` in `dir`, arguments separated by blanks.
@@ -155,6 +166,99 @@ fn signatures_agree_both_ways() {
             Err(VerifyError::Mismatch)
         );
         assert_eq!(ours, theirs);
+    }
+}
+
+/// Lets openssl check a request as the gateway reads it.
+fn check_request(dir: &Path, hash: &str, signer: &Signer, charset: Charset) {
+    let params = PublicParams {
+        gateway_url: "http://gateway.test/gateway.do",
+        app_id: "2021000000000000",
+        sign_type: signer.sign_type().as_str(),
+        charset,
+        certificate_numbers: None,
+        encryption: Encryption::None,
+        app_auth_token: None,
+        notify_url: None,
+        return_url: None,
+    };
+    let seal = Seal {
+        signer,
+        content_key: None,
+    };
+    let content = r#"{"order_title":"红包 & 100%"}"#;
+    let request = Template::new(&params, Method::Disburse)
+        .sign(seal, content, UnixMillis(1_795_312_801_234))
+        .unwrap();
+    let (_, query) = request.url.split_once('?').unwrap();
+    let mut sent = form_decode_bytes(query.as_bytes()).unwrap();
+    sent.extend(form_decode_bytes(request.body.as_bytes()).unwrap());
+    let place = sent.iter().position(|(name, _)| name == b"sign").unwrap();
+    let (_, sign) = sent.remove(place);
+    // Put together here a second time, from the gateway's own description.
+    sent.sort();
+    let lines: Vec<Vec<u8>> = sent
+        .iter()
+        .map(|(name, value)| [name.as_slice(), b"=", value].concat())
+        .collect();
+    fs::write(dir.join("message"), lines.join(&b'&')).unwrap();
+    fs::write(dir.join("ours"), STANDARD.decode(sign).unwrap()).unwrap();
+    openssl(
+        dir,
+        &format!("dgst -{hash} -verify public.pem -signature ours message"),
+    );
+}
+
+/// Judges an answer that openssl has signed.
+fn check_answer(dir: &Path, hash: &str, verifiers: &[Arc<Verifier>], charset: Charset) {
+    let node = r#"{"code":"40004","sub_code":"PAYEE_NOT_EXIST","sub_msg":"收款用户不存在"}"#;
+    let bytes = charset.encode(node).unwrap();
+    fs::write(dir.join("message"), &bytes).unwrap();
+    openssl(
+        dir,
+        &format!("dgst -{hash} -sign key.pem -out theirs message"),
+    );
+    let sign = STANDARD.encode(fs::read(dir.join("theirs")).unwrap());
+    let body = [
+        b"{\"alipay_fund_coupon_order_disburse_response\":",
+        &*bytes,
+        format!(",\"sign\":\"{sign}\"}}").as_bytes(),
+    ]
+    .concat();
+    let judge = Judge {
+        method: Method::Disburse,
+        verifiers,
+        charset,
+        content_key: None,
+        codes: &Codes::default(),
+    };
+    let expected = Expected {
+        out_request_no: MerchantNo::new("R1").unwrap(),
+        amount: Fen::new(1).unwrap(),
+    };
+    let refused = Verdict::Refused(Refusal {
+        code: "40004".to_owned(),
+        sub_code: Some("PAYEE_NOT_EXIST".to_owned()),
+        display_message: Some("收款用户不存在".to_owned()),
+    });
+    assert_eq!(judge.verdict(&body, &expected).0, refused, "{charset:?}");
+}
+
+/// What is signed are the bytes of the charset, so each side checks the other's.
+#[test]
+fn requests_and_answers_agree_in_both_sign_types_and_charsets() {
+    let dir = dir_with_key();
+    let dir = dir.path();
+    openssl(dir, "rsa -in key.pem -pubout -out public.pem");
+    let key = PrivateKey::parse(&fs::read_to_string(dir.join("key.pem")).unwrap()).unwrap();
+    for (sign_type, hash) in [(SignType::Rsa2, "sha256"), (SignType::Rsa, "sha1")] {
+        let signer = Signer::new(key.clone(), sign_type).unwrap();
+        let verifier = Verifier::new(key.public_key(), sign_type).unwrap();
+        let verifiers = [Arc::new(verifier)];
+        for charset in [Charset::Utf8, Charset::Gbk] {
+            check_request(dir, hash, &signer, charset);
+            check_answer(dir, hash, &verifiers, charset);
+        }
     }
 }
 

@@ -106,9 +106,7 @@ impl Judge<'_> {
     /// The text of an encrypted node. Without a signature it is no answer, nor without a key.
     fn decrypted(&self, envelope: &Envelope<'_>) -> Result<String, Doubt> {
         let read = |key: &ContentKey| {
-            if envelope.sign.is_none() {
-                return None;
-            }
+            envelope.sign.as_ref()?;
             let text = decode_node(envelope);
             let encrypted: Cow<'_, str> = serde_json::from_str::<Text<'_>>(&text).ok()?.0;
             let bytes = key.decrypt(&encrypted).ok()?;

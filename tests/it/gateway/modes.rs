@@ -10,7 +10,7 @@ use hongbaod::adapters::alipay::certificates::{Certificate, RootBundle};
 use hongbaod::adapters::alipay::content_key::ContentKey;
 use hongbaod::adapters::alipay::keys::PrivateKey;
 use hongbaod::adapters::alipay::sign::{SignType, Signer, canonical_bytes};
-use hongbaod::adapters::alipay::wire::{Charset, form_decode_bytes};
+use hongbaod::adapters::alipay::wire::{Charset, RawParam, form_decode_bytes};
 use hongbaod::adapters::alipay::{
     AlipayGateway, AlipayOptions, AppOptions, CertificateOptions, TrustOptions,
 };
@@ -47,7 +47,7 @@ fn is_success(verdict: &Verdict) -> bool {
 }
 
 /// The params of a request as bytes, and whether the app's signature covers them.
-fn checked_params(seen: &Seen) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn checked_params(seen: &Seen) -> Vec<RawParam> {
     let (_, query) = seen.target().split_once('?').unwrap();
     let mut params = form_decode_bytes(query.as_bytes()).unwrap();
     params.extend(form_decode_bytes(&seen.body).unwrap());
@@ -60,7 +60,7 @@ fn checked_params(seen: &Seen) -> Vec<(Vec<u8>, Vec<u8>)> {
     params
 }
 
-fn param<'a>(params: &'a [(Vec<u8>, Vec<u8>)], name: &str) -> &'a [u8] {
+fn param<'a>(params: &'a [RawParam], name: &str) -> &'a [u8] {
     let mut found = params.iter().filter(|(other, _)| other == name.as_bytes());
     let value = &found.next().unwrap_or_else(|| panic!("no {name}")).1;
     assert!(found.next().is_none(), "{name} comes twice");

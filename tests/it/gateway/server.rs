@@ -6,6 +6,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+/// From a request to the bytes that answer it.
+pub(super) type Answering = Arc<dyn Fn(&Seen) -> Vec<u8> + Send + Sync>;
+
 /// What the server does once it has read a request.
 #[derive(Clone)]
 pub(super) enum Reply {
@@ -20,7 +23,7 @@ pub(super) enum Reply {
     /// Answers the first request of a connection, and closes at the second.
     BytesOnce(Vec<u8>),
     /// Answers each request by what it asks.
-    By(Arc<dyn Fn(&Seen) -> Vec<u8> + Send + Sync>),
+    By(Answering),
 }
 
 /// What is done with connections.
@@ -112,9 +115,10 @@ async fn serve(mut stream: TcpStream, reply: Reply, record: Arc<Mutex<Vec<Seen>>
         let Some(seen) = read_request(&mut stream).await else {
             return;
         };
-        let made = match &reply {
-            Reply::By(make) => make(&seen),
-            _ => Vec::new(),
+        let made = if let Reply::By(answer) = &reply {
+            answer(&seen)
+        } else {
+            Vec::new()
         };
         record.lock().unwrap().push(seen);
         let (bytes, after) = match &reply {

@@ -216,3 +216,27 @@ proptest! {
         prop_assert_eq!(members, given);
     }
 }
+
+#[test]
+fn what_gbk_cannot_spell_is_told_field_by_field() {
+    let fine = disburse(&[
+        (Field::DeductOutOrderNo, "P1"),
+        (Field::PayeeUserId, "2088102146225136"),
+    ]);
+    assert_eq!(unwritable(&fine, Charset::Gbk), []);
+    let job = pay(&[
+        (Field::OrderTitle, "红包🧧"),
+        (Field::ExtraParam, r#"{"a":"€"}"#),
+    ]);
+    assert_eq!(unwritable(&job, Charset::Utf8), []);
+    let told: Vec<String> = unwritable(&job, Charset::Gbk)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    // As docs/jobs.md says it.
+    let expected = [
+        "order_title: has the character U+1F9E7, which the app's charset gbk has not",
+        "extra_param: has the character U+20AC, which the app's charset gbk has not",
+    ];
+    assert_eq!(told, expected);
+}

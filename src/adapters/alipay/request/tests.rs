@@ -10,7 +10,7 @@ use crate::adapters::alipay::request::{
     CertificateNumbers, Encryption, PublicParams, RequestError, Seal, SignedRequest, Template,
 };
 use crate::adapters::alipay::sign::{SignType, Signer, Verifier, canonical_bytes};
-use crate::adapters::alipay::wire::{Charset, form_decode_bytes};
+use crate::adapters::alipay::wire::{Charset, RawParam, form_decode_bytes};
 use crate::domain::time::UnixMillis;
 
 const NOW: UnixMillis = UnixMillis(1_795_312_801_234);
@@ -31,7 +31,7 @@ fn params() -> PublicParams<'static> {
 }
 
 /// Every param as bytes, as the gateway merges query and body; the body's names come first.
-fn merged(request: &SignedRequest) -> (Vec<(Vec<u8>, Vec<u8>)>, Vec<String>) {
+fn merged(request: &SignedRequest) -> (Vec<RawParam>, Vec<String>) {
     let (address, query) = request.url.split_once('?').unwrap();
     assert_eq!(address, "https://gateway.test/gateway.do");
     let mut all = form_decode_bytes(request.body.as_bytes()).unwrap();
