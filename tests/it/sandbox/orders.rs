@@ -108,7 +108,7 @@ async fn the_phone_answers_as_its_owner_behaves() {
         let result = lab.phone(&string(number), how).await;
         assert_eq!(result["resultStatus"], told, "{number} {how}");
         let found = status(number).await;
-        let seen = found.get("status").unwrap_or(&found["sub_code"]);
+        let seen = found.get("status").unwrap_or_else(|| &found["sub_code"]);
         assert_eq!(seen, after, "{number} {how}");
     }
     lab.put_forward("5s").await;
