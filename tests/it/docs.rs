@@ -5,6 +5,7 @@ mod alipay;
 mod events;
 mod jobs;
 mod links;
+mod walkthrough;
 
 use serde_json::Value;
 
