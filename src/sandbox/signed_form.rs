@@ -15,7 +15,8 @@ pub(in crate::sandbox) type Fields = Vec<(&'static str, String)>;
 /// Signs `fields`, appends the signature, and writes the form, all in `charset`.
 ///
 /// Source: the rule for notifications ("V1"): sorted, without `sign` and without `sign_type`,
-/// empty values left out, over the bytes in the notification's charset. Unsigned in the
+/// empty values left out, over the bytes in the notification's charset. The number of Alipay's
+/// certificate goes along unsigned, as SDKs of other hands expect it. Without a signature in the
 /// unheard-of case that the library fails to sign.
 pub(in crate::sandbox) fn signed_form(
     state: &State,
@@ -29,8 +30,10 @@ pub(in crate::sandbox) fn signed_form(
         .collect();
     let message = canonical_bytes(encoded.iter().map(|(name, value)| (*name, &**value)));
     let mut form = form_encode_bytes(encoded.iter().map(|(name, value)| (*name, &**value)));
-    if let Ok(sign) = state.identities.present().signer(sign_type).sign(&message) {
-        let signature = [("sign_type", sign_type.as_str()), ("sign", &sign)];
+    let identity = state.identities.present();
+    if let Ok(sign) = identity.signer(sign_type).sign(&message) {
+        let mut signature = vec![("sign_type", sign_type.as_str()), ("sign", &sign)];
+        signature.extend(identity.cert_sn().map(|sn| ("alipay_cert_sn", sn)));
         form.push('&');
         form.push_str(&form_encode_bytes(signature));
     }

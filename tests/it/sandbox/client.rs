@@ -247,7 +247,10 @@ pub(crate) fn verified_form(verifier: &Verifier, form: &[u8]) -> Vec<(String, St
         found.map(|(_, value)| value.clone())
     };
     let sign = String::from_utf8(get(b"sign").unwrap()).unwrap();
-    let signed = params.iter().filter(|(name, _)| name != b"sign_type");
+    let unsigned: [&[u8]; 2] = [b"sign_type", b"alipay_cert_sn"];
+    let signed = params
+        .iter()
+        .filter(|(name, _)| !unsigned.contains(&&**name));
     let message = canonical_bytes(signed.map(|(name, value)| (&**name, &**value)));
     verifier.verify(&message, &sign).unwrap();
     let gbk = get(b"charset").is_none_or(|charset| charset.eq_ignore_ascii_case(b"gbk"));

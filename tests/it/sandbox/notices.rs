@@ -7,13 +7,22 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use hongbaod::adapters::alipay::certificates::Certificate;
+use hongbaod::adapters::alipay::notification::{self, Addressee};
+use hongbaod::adapters::alipay::sign::SignType;
+use hongbaod::domain::ident::AppName;
+use hongbaod::domain::job::Kind;
+use hongbaod::domain::notice::Notice;
+use hongbaod::domain::time::UnixMillis;
+use hongbaod::sandbox::APP_ID;
 use hongbaod::sandbox::faults::{Faults, Moment, NoticeCharset, NoticeKnobs, NoticeOrder, Nulls};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::sandbox::client::{
-    APP_PAY, DISBURSE, Lab, PAY, Params, QUERY, REFUND, disburse, pay, query, verified_form,
+    APP_PAY, DISBURSE, Lab, PAY, Params, QUERY, REFUND, START_MS, disburse, keys, pay, query,
+    verified_form,
 };
 
 /// One delivery.
@@ -82,6 +91,16 @@ async fn receive(
     (status, [("location", "/elsewhere")], text).into_response()
 }
 
+/// What the product makes of it.
+fn read_by_the_product(lab: &Lab, told: &Received) -> Notice {
+    let app = AppName::new("main").unwrap();
+    let addressee = Addressee {
+        app: &app,
+        app_id: APP_ID,
+    };
+    notification::read(&told.body, addressee, |_| vec![&lab.verifier]).unwrap()
+}
+
 fn field<'a>(fields: &'a [(String, String)], wanted: &str) -> Option<&'a str> {
     let found = fields.iter().find(|(name, _)| name == wanted);
     found.map(|(_, value)| value.as_str())
@@ -142,6 +161,7 @@ async fn each_operation_is_told_to_the_address_of_its_own_call_and_signed_by_the
     }
     assert_eq!(field(&fields, "notify_id").unwrap().len(), 34);
     assert_eq!(field(&fields, "payee_user_id"), None);
+    assert_eq!(read_by_the_product(&lab, &told).kind(), Kind::Pay);
     let auth_no = field(&fields, "auth_no").unwrap().to_owned();
 
     let mut share = disburse("1", "2.00");
@@ -152,6 +172,7 @@ async fn each_operation_is_told_to_the_address_of_its_own_call_and_signed_by_the
     assert_eq!(told.path, "/share");
     assert_eq!(field(&fields, "payee_user_id"), Some("2088202000000007"));
     assert_eq!(field(&fields, "payer_user_id"), None);
+    assert_eq!(read_by_the_product(&lab, &told).kind(), Kind::Disburse);
 
     let refund = json!({"auth_no": auth_no, "out_request_no": "F", "amount": "1.00",
         "remark": "back"});
@@ -164,6 +185,7 @@ async fn each_operation_is_told_to_the_address_of_its_own_call_and_signed_by_the
         Some("fund_stdtrustee_refund.success")
     );
     assert_eq!(field(&fields, "operation_type"), Some("REFUND"));
+    assert_eq!(read_by_the_product(&lab, &told).kind(), Kind::Refund);
 
     // A query and a call without an address are told to nobody, and a merchant's app is named.
     call(&lab, QUERY, &query("O1", "R1"), &shared).await;
@@ -348,6 +370,13 @@ async fn notifications_may_be_in_gbk_and_have_members_of_the_text_null() {
         assert_eq!(field(&fields, "order_title"), Some("恭喜发财 & \"more\""));
         assert_eq!(field(&fields, "remark"), Some("null"));
         assert_eq!(field(&fields, "payer_user_id"), Some("null"));
+        assert_eq!(read_by_the_product(&lab, &told).kind(), Kind::Disburse);
+        // A payee that is `null` makes no disburse of a pay.
+        call(&lab, PAY, &pay("N", "1.00"), &url).await;
+        let told = merchant.next().await;
+        let fields = verified_form(&lab.verifier, &told.body);
+        assert_eq!(field(&fields, "payee_user_id"), Some("null"));
+        assert_eq!(read_by_the_product(&lab, &told).kind(), Kind::Pay);
     }
 }
 
@@ -360,4 +389,29 @@ async fn other_machines_are_not_notified_and_the_call_is_executed_all_the_same()
     let notice = settled(&lab).await;
     assert_eq!(notice["stage"], "address_not_allowed");
     assert_eq!(notice["deliveries"], json!([]));
+}
+
+#[tokio::test]
+async fn in_certificate_mode_the_number_of_the_certificate_goes_along_unsigned() {
+    let keys = keys().clone().certified(UnixMillis(START_MS)).unwrap();
+    let [root, alipay, app] = keys.certificate_pems().unwrap();
+    let [root, alipay, app] = [root, alipay, app].map(|pem| Certificate::parse(pem).unwrap());
+    let lab = Lab::start_with(&keys, Faults::default(), SignType::Rsa2).await;
+    let mut merchant = Merchant::start().await;
+    let mut params = lab.params(DISBURSE, &disburse("1", "1.00").to_string());
+    for (name, value) in [
+        ("notify_url", merchant.url.as_str()),
+        ("app_cert_sn", app.serial_number()),
+        ("alipay_root_cert_sn", root.serial_number()),
+    ] {
+        params.push((name.to_owned(), value.to_owned()));
+    }
+    lab.post(&lab.sign(params)).await.unwrap();
+    let told = merchant.next().await;
+    let fields = verified_form(&lab.verifier, &told.body);
+    assert_eq!(
+        field(&fields, "alipay_cert_sn"),
+        Some(alipay.serial_number())
+    );
+    assert_eq!(read_by_the_product(&lab, &told).kind(), Kind::Disburse);
 }
