@@ -7,6 +7,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,17 +21,27 @@ use crate::domain::money::Fen;
 use crate::sandbox::bank::{Bank, OpenError, Opening, OperationView, PacketView};
 use crate::sandbox::faults::{FaultDice, Faults, FaultsError};
 use crate::sandbox::keys::SandboxKeys;
-use crate::sandbox::state::State;
+use crate::sandbox::notices::{Poster, send_all};
+use crate::sandbox::state::{SandboxClock, State};
 
 pub mod bank;
 pub mod faults;
 pub mod keys;
 
+mod cashier;
+mod certificates;
 mod console;
 mod gateway;
+mod html;
+mod identity;
+mod notices;
+mod same_origin;
 mod server;
+mod signed_form;
 mod state;
 
+pub use crate::sandbox::certificates::MakeCertificateError;
+pub use crate::sandbox::notices::{NotifyClientError, NotifyTargets};
 pub use crate::sandbox::state::{Books, WallClock};
 
 /// The app id that the sandbox's config section and its examples use.
@@ -60,6 +71,10 @@ pub struct SandboxOptions {
     pub delay: Duration,
     /// The wall clock.
     pub clock: WallClock,
+    /// How many seconds pass inside in one second of the wall clock; 1 as a rule.
+    pub time_scale: NonZeroU32,
+    /// Where notifications may go to.
+    pub notify_targets: NotifyTargets,
 }
 
 /// Why a sandbox did not start.
@@ -77,6 +92,9 @@ pub enum SandboxError {
     /// A key is not good for signing.
     #[error("load the sandbox's keys")]
     Keys(#[source] KeyError),
+    /// There is no client for notifications.
+    #[error("set up the sending of notifications")]
+    Notify(#[source] NotifyClientError),
     /// The fault knobs contradict each other.
     #[error("set the fault knobs")]
     Faults(#[source] FaultsError),
@@ -104,7 +122,8 @@ impl Sandbox {
     pub async fn start(options: SandboxOptions) -> Result<RunningSandbox, SandboxError> {
         options.faults.check().map_err(SandboxError::Faults)?;
         let mut bank = Bank::new(MERCHANT_FEN);
-        let now = (options.clock)();
+        let clock = SandboxClock::new(options.clock, options.time_scale);
+        let now = clock.now();
         for (out_order_no, amount) in options.packets {
             bank.open_packet(out_order_no.as_str(), amount, Opening::Paid, now)
                 .map_err(|source| SandboxError::Packet {
@@ -113,7 +132,8 @@ impl Sandbox {
                 })?;
         }
         let dice = FaultDice::new(options.seed, options.faults);
-        let mut state = State::new(options.app_id, &options.keys, options.clock, bank, dice)
+        let poster = Poster::new(options.notify_targets).map_err(SandboxError::Notify)?;
+        let mut state = State::new(options.app_id, &options.keys, clock, (bank, dice), poster)
             .map_err(SandboxError::Keys)?;
         state.delay = options.delay;
         let state = Arc::new(state);
@@ -123,6 +143,7 @@ impl Sandbox {
         let listener = TcpListener::bind(listen).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
         let stop = CancellationToken::new();
+        tokio::spawn(send_all(Arc::clone(&state), stop.clone()));
         let server = server::serve(listener, Arc::clone(&state), stop.clone());
         Ok(RunningSandbox {
             address,
@@ -163,15 +184,14 @@ impl RunningSandbox {
     /// Every operation, oldest first.
     #[must_use]
     pub fn operations(&self) -> Vec<OperationView> {
-        let now = self.state.now();
-        self.state.bank().operations(usize::MAX, now)
+        self.state
+            .with_bank(|bank, now| bank.operations(usize::MAX, now))
     }
 
     /// Every packet, oldest first.
     #[must_use]
     pub fn packets(&self) -> Vec<PacketView> {
-        let now = self.state.now();
-        self.state.bank().packets(now)
+        self.state.with_bank(|bank, now| bank.packets(now))
     }
 
     /// Opens a packet, as the console does.
@@ -185,9 +205,9 @@ impl RunningSandbox {
         amount: Fen,
         opening: Opening,
     ) -> Result<(), OpenError> {
-        let now = self.state.now();
-        let mut bank = self.state.bank();
-        bank.open_packet(out_order_no.as_str(), amount, opening, now)
+        let number = out_order_no.as_str();
+        self.state
+            .with_bank(|bank, now| bank.open_packet(number, amount, opening, now))
     }
 
     /// Sets the fault knobs, as the console does.
@@ -228,12 +248,51 @@ fn gateway_url(address: SocketAddr) -> String {
     format!("http://{address}/gateway.do")
 }
 
+/// How the clients of a sandbox know Alipay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyMode {
+    /// By its public key.
+    PublicKey,
+    /// By certificates.
+    Certificates,
+}
+
+/// Whether the clients of a sandbox encrypt their contents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContentMode {
+    /// They do not.
+    Plain,
+    /// They do, with the sandbox's AES key.
+    Encrypted,
+}
+
 /// The TOML section of a configuration whose Alipay is a sandbox at `listen` with the keys in
 /// `keys_dir`, ready to paste.
 #[must_use]
-pub fn config_section(listen: SocketAddr, keys_dir: &std::path::Path) -> String {
+pub fn config_section(
+    listen: SocketAddr,
+    keys_dir: &std::path::Path,
+    (key_mode, content_mode): (KeyMode, ContentMode),
+) -> String {
     let gateway = gateway_url(listen);
-    let path = |name: &str| toml::Value::String(keys_dir.join(name).display().to_string());
+    let file = |key: &str, name: &str| {
+        let path = keys_dir.join(name).display().to_string();
+        format!("{key}_file = {}\n", toml::Value::String(path))
+    };
+    let mut files = file("private_key", "app_private_key.pem");
+    match key_mode {
+        KeyMode::PublicKey => {
+            files.push_str(&file("alipay_public_key", "alipay_public_key.pem"));
+        }
+        KeyMode::Certificates => {
+            files.push_str(&file("app_cert", keys::APP_CERTIFICATE));
+            files.push_str(&file("alipay_cert", keys::ALIPAY_CERTIFICATE));
+            files.push_str(&file("alipay_root_cert", keys::ROOT_CERTIFICATE));
+        }
+    }
+    if content_mode == ContentMode::Encrypted {
+        files.push_str(&file("aes_key", "aes_key"));
+    }
     format!(
         "[alipay]\n\
         gateway = \"{gateway}\"\n\
@@ -241,9 +300,6 @@ pub fn config_section(listen: SocketAddr, keys_dir: &std::path::Path) -> String 
         \n\
         [alipay.apps.main]\n\
         app_id = \"{APP_ID}\"\n\
-        private_key_file = {}\n\
-        alipay_public_key_file = {}\n",
-        path("app_private_key.pem"),
-        path("alipay_public_key.pem"),
+        {files}"
     )
 }

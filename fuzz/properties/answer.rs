@@ -308,7 +308,7 @@ fn verdict_is_said(verdict: &Verdict, said: Option<&Said>) {
             harmless(refusal);
         }
         Verdict::Blocked(blockage) => assert_eq!(blockage.proof, Proof::Signed),
-        Verdict::InProgress
+        Verdict::InProgress(_)
         | Verdict::Unknown(_)
         | Verdict::AlreadyUsed
         | Verdict::NotExecuted(_) => {}

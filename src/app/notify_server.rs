@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
+use axum::extract::rejection::{BytesRejection, FailedToBufferBody, PathRejection};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest as _, Path, Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
@@ -156,10 +156,10 @@ type Refused = (StatusCode, NotificationResult);
 async fn take(
     State(desk): State<Arc<Desk>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
-    Path(app): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    let app = AppName::new(&app).ok();
+    let app = path.ok().and_then(|Path(app)| AppName::new(&app).ok());
     let app = app.filter(|app| desk.sources.notifications.knows(app));
     let (status, result) = match desk.deal_with(app.as_ref(), peer, request).await {
         Ok(result) => (StatusCode::OK, result),

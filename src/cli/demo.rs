@@ -23,7 +23,7 @@ use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::{Failure, with_causes};
 use crate::sandbox::faults::{Faults, IdempotencyKnob};
 use crate::sandbox::keys::SandboxKeys;
-use crate::sandbox::{APP_ID, RunningSandbox, Sandbox, SandboxOptions};
+use crate::sandbox::{APP_ID, NotifyTargets, RunningSandbox, Sandbox, SandboxOptions};
 
 use plan::{Plan, PlannedJob};
 use tally::Tally;
@@ -148,6 +148,8 @@ async fn start_sandbox(
         seed: args.seed,
         delay: Duration::ZERO,
         clock: Arc::new(wall_clock::now),
+        time_scale: NonZeroU32::MIN,
+        notify_targets: NotifyTargets::Loopback,
     };
     Sandbox::start(options)
         .await

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +17,18 @@ use crate::domain::ident::MerchantNo;
 use crate::domain::money::Fen;
 use crate::sandbox::faults::{Faults, IdempotencyKnob};
 use crate::sandbox::keys::SandboxKeys;
-use crate::sandbox::{APP_ID, RunningSandbox, Sandbox, SandboxOptions, config_section};
+use crate::sandbox::{
+    APP_ID, ContentMode, KeyMode, NotifyTargets, RunningSandbox, Sandbox, SandboxOptions,
+    config_section,
+};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   hongbaod sandbox --keys sandbox-keys --packet P1=10000.00
   hongbaod sandbox --keys sandbox-keys --delay 50ms --idempotency already-used
   hongbaod sandbox --keys sandbox-keys --faults faults.json --seed 7
+  hongbaod sandbox --keys sandbox-keys --certificates --contents encrypted --time-scale 60
+  curl -X PUT 127.0.0.1:8089/_sandbox/clock -d '{\"advance\": \"48h\"}'
   curl -X PUT 127.0.0.1:8089/_sandbox/faults -d '{\"unknown_with_effect_permille\": 100}'
 
 It prints the section of the configuration that lets the daemon use it. The keys are made if they
@@ -58,9 +64,69 @@ pub(crate) struct SandboxArgs {
     #[arg(long, value_name = "FILE.json")]
     faults: Option<PathBuf>,
 
+    /// How many seconds pass inside in one second: deadlines come and notifications are
+    /// repeated so much sooner. Timestamps of calls are still held against the wall clock.
+    #[arg(long, value_name = "N", default_value_t = NonZeroU32::MIN)]
+    time_scale: NonZeroU32,
+
+    /// Certificate mode: make a root, Alipay's certificate and the app's among the keys, ask for
+    /// their numbers in calls, and name Alipay's in answers.
+    #[arg(long)]
+    certificates: bool,
+
+    /// Whether the printed section encrypts contents, with the AES key among the keys.
+    #[arg(long, value_enum, default_value_t = Contents::Plain)]
+    contents: Contents,
+
+    /// Where notifications may go to, whatever address a call names.
+    #[arg(long, value_enum, default_value_t = NotifyTo::Loopback)]
+    notify_to: NotifyTo,
+
     /// What the faults are drawn from.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+}
+
+impl SandboxArgs {
+    fn modes(&self) -> (KeyMode, ContentMode) {
+        let key_mode = if self.certificates {
+            KeyMode::Certificates
+        } else {
+            KeyMode::PublicKey
+        };
+        let content_mode = match self.contents {
+            Contents::Plain => ContentMode::Plain,
+            Contents::Encrypted => ContentMode::Encrypted,
+        };
+        (key_mode, content_mode)
+    }
+}
+
+/// Whether contents are encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Contents {
+    /// They are not.
+    Plain,
+    /// They are.
+    Encrypted,
+}
+
+/// Where notifications may go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum NotifyTo {
+    /// This machine alone.
+    Loopback,
+    /// Every address that a call names.
+    Anywhere,
+}
+
+impl From<NotifyTo> for NotifyTargets {
+    fn from(notify_to: NotifyTo) -> Self {
+        match notify_to {
+            NotifyTo::Loopback => Self::Loopback,
+            NotifyTo::Anywhere => Self::Anywhere,
+        }
+    }
 }
 
 /// What a number that was used before answers.
@@ -83,8 +149,14 @@ impl From<Idempotency> for IdempotencyKnob {
 
 pub(crate) async fn execute(args: SandboxArgs) -> Result<ExitCode, Failure> {
     let faults = faults(&args)?;
-    let keys = SandboxKeys::load_or_create(&args.keys)
-        .map_err(|error| Failure::failed(with_causes(&error)))?;
+    let modes = args.modes();
+    let keys = match modes.0 {
+        KeyMode::PublicKey => SandboxKeys::load_or_create(&args.keys),
+        KeyMode::Certificates => {
+            SandboxKeys::load_or_create_certified(&args.keys, wall_clock::now())
+        }
+    };
+    let keys = keys.map_err(|error| Failure::failed(with_causes(&error)))?;
     // Listened to from the start, so that a signal that comes early is not missed.
     let mut terminate = signal(SignalKind::terminate())
         .map_err(|error| Failure::failed(format!("listen to signals: {error}")))?;
@@ -97,11 +169,13 @@ pub(crate) async fn execute(args: SandboxArgs) -> Result<ExitCode, Failure> {
         seed: args.seed,
         delay: args.delay,
         clock: Arc::new(wall_clock::now),
+        time_scale: args.time_scale,
+        notify_targets: args.notify_to.into(),
     };
     let sandbox = Sandbox::start(options)
         .await
         .map_err(|error| Failure::failed(with_causes(&error)))?;
-    introduce(&sandbox, &args.keys)?;
+    introduce(&sandbox, &args.keys, modes)?;
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
@@ -110,13 +184,17 @@ pub(crate) async fn execute(args: SandboxArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::Done)
 }
 
-fn introduce(sandbox: &RunningSandbox, keys: &Path) -> io::Result<()> {
+fn introduce(
+    sandbox: &RunningSandbox,
+    keys: &Path,
+    modes: (KeyMode, ContentMode),
+) -> io::Result<()> {
     let address = sandbox.address();
     // The daemon may start somewhere else.
     let keys = std::path::absolute(keys)?;
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "# A simulated Alipay; put this into hongbaod.toml:")?;
-    writeln!(stdout, "{}", config_section(address, &keys))?;
+    writeln!(stdout, "{}", config_section(address, &keys, modes))?;
     writeln!(
         stdout,
         "# http://{address}/_sandbox/            a page for people"
@@ -128,6 +206,14 @@ fn introduce(sandbox: &RunningSandbox, keys: &Path) -> io::Result<()> {
     writeln!(
         stdout,
         "# http://{address}/_sandbox/faults      the fault knobs, GET and PUT"
+    )?;
+    writeln!(
+        stdout,
+        "# http://{address}/_sandbox/clock       its clock, GET and PUT"
+    )?;
+    writeln!(
+        stdout,
+        "# http://{address}/_sandbox/phone       pays the order string that is posted"
     )?;
     stdout.flush()?;
     // On the standard error, so that the section can go into a file by itself.

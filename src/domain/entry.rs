@@ -6,10 +6,10 @@
 
 use std::fmt;
 
-use crate::domain::job::{Fingerprint, MoneyJob};
+use crate::domain::job::{Fingerprint, MoneyJob, QueryTarget};
 use crate::domain::outcome::Outcome;
 use crate::domain::time::UnixMillis;
-use crate::domain::verdict::Refusal;
+use crate::domain::verdict::{AlipayNumbers, Refusal};
 
 /// The state of one job in the ledger; "absent" is the lack of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +71,8 @@ pub struct Pending {
     pub refusal: Option<Refusal>,
     /// Alipay said that the number is used: "not found" never leads to a resend.
     pub number_used: bool,
+    /// Alipay's own numbers of the operation, once an answer gave them: it is asked for by these.
+    pub numbers: Option<AlipayNumbers>,
     /// How many calls were made, queries included.
     pub attempts: u32,
     /// How many deferrals in a row told us nothing final; drives the backoff.
@@ -144,6 +146,15 @@ impl InFlight {
     #[must_use]
     pub const fn is_maybe_sent(&self) -> bool {
         self.pending.maybe_sent || self.pending.digest.is_some()
+    }
+}
+
+impl Pending {
+    /// What the operation is asked for by: Alipay's numbers where they are known, else the job's.
+    #[must_use]
+    pub fn query_target(&self) -> QueryTarget {
+        let numbers = self.numbers.as_ref();
+        numbers.map_or_else(|| self.job.query_target(), AlipayNumbers::target)
     }
 }
 

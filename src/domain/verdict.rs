@@ -1,6 +1,7 @@
 //! What one call to Alipay told us, and nothing more than it told us.
 
 use crate::domain::ident::{AlipayNo, MerchantNo, UserId};
+use crate::domain::job::{OperationRef, OrderRef, QueryTarget};
 use crate::domain::money::Fen;
 
 /// The verdict of one call that may move money.
@@ -13,8 +14,9 @@ pub enum Verdict {
     /// A signed word that is final only if a query finds no success: the state that it speaks of
     /// may have been changed by this very operation (`MONEY_NOT_ENOUGH`, `ILLEGAL_STATUS`).
     RefusedUnconfirmed(Refusal),
-    /// 10003, or `status` INIT: it may or may not come to something.
-    InProgress,
+    /// 10003, or `status` INIT: it may or may not come to something. With Alipay's own numbers, where
+    /// the answer gave them.
+    InProgress(Option<Box<AlipayNumbers>>),
     /// Anything may have happened.
     Unknown(Doubt),
     /// Alipay knows the number already (`UNIQUE_VIOLATION`), with equal content or with other.
@@ -38,6 +40,37 @@ pub enum Finding {
     NotExecuted(NotExecuted),
     /// As [`Verdict::Blocked`].
     Blocked(Blockage),
+}
+
+/// The pair of Alipay's own numbers, by which an operation is asked for most cheaply.
+///
+/// Source: the product's quick start, operation.query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlipayNumbers {
+    /// Alipay's number of the order.
+    pub auth_no: AlipayNo,
+    /// Alipay's number of the operation.
+    pub operation_id: AlipayNo,
+}
+
+impl AlipayNumbers {
+    /// Both numbers, or `None`.
+    #[must_use]
+    pub fn of(auth_no: Option<&AlipayNo>, operation_id: Option<&AlipayNo>) -> Option<Self> {
+        Some(Self {
+            auth_no: auth_no?.clone(),
+            operation_id: operation_id?.clone(),
+        })
+    }
+
+    /// What finds the operation.
+    #[must_use]
+    pub fn target(&self) -> QueryTarget {
+        QueryTarget {
+            order: OrderRef::AuthNo(self.auth_no.clone()),
+            operation: OperationRef::OperationId(self.operation_id.clone()),
+        }
+    }
 }
 
 /// What a successful answer says.
@@ -192,7 +225,7 @@ impl Verdict {
         match self {
             Self::Succeeded(_) => "succeeded",
             Self::Refused(_) | Self::RefusedUnconfirmed(_) => "refused",
-            Self::InProgress => "in_progress",
+            Self::InProgress(_) => "in_progress",
             Self::Unknown(_) => "unknown",
             Self::AlreadyUsed => "already_used",
             Self::NotExecuted(_) => "not_executed",

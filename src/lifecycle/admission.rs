@@ -47,6 +47,7 @@ fn admit_new(delivered: &Delivered<'_>, context: &Context<'_>) -> Transition {
         inconclusive: 0,
         rescues: 0,
         first_seen_at: context.now,
+        numbers: None,
         unresolved_announced: false,
     };
     let attempt = ticket_number(delivered).saturating_add(1);

@@ -7,7 +7,7 @@ use crate::domain::ident::AlipayNo;
 use crate::domain::job::{MoneyJob, MoneyRequest};
 use crate::domain::outcome::{Failure, Outcome, Rejection, Resolution};
 use crate::domain::verdict::{
-    Blockage, Finding, Operation, OperationStatus, Proof, Receipt, Refusal, Verdict,
+    AlipayNumbers, Blockage, Finding, Operation, OperationStatus, Proof, Receipt, Refusal, Verdict,
 };
 use crate::lifecycle::absence::{self, Missing};
 use crate::lifecycle::comparison;
@@ -49,11 +49,19 @@ fn evidence(answered: &Answered<'_>) -> Evidence {
     match answered.answer {
         Answer::Sent(Verdict::Succeeded(receipt)) => Evidence::Success(receipt.clone()),
         Answer::Sent(_) => Evidence::Nothing,
-        Answer::Queried(Finding::Found(operation)) => {
+        Answer::Queried(Finding::Found(operation)) if !is_astray(answered, operation) => {
             evidence_of(&answered.held.pending.job, operation)
         }
         Answer::Queried(_) => Evidence::Nothing,
     }
+}
+
+/// Whether a query by Alipay's own numbers has found another operation than the job's: then the
+/// numbers are wrong, and nothing was learnt about the job.
+fn is_astray(answered: &Answered<'_>, operation: &Operation) -> bool {
+    let pending = &answered.held.pending;
+    pending.numbers.is_some()
+        && operation.out_request_no.as_ref() != Some(&pending.job.out_request_no)
 }
 
 fn evidence_of(job: &MoneyJob, operation: &Operation) -> Evidence {
@@ -151,7 +159,10 @@ fn judge_sent(
                 call: Call::Query,
             }
         }
-        Verdict::InProgress => defer_sent(held, DeferReason::InProgress, context),
+        Verdict::InProgress(numbers) => {
+            held.pending.numbers = numbers.as_deref().cloned().or(held.pending.numbers);
+            defer_sent(held, DeferReason::InProgress, context)
+        }
         Verdict::Unknown(_) => defer_sent(held, DeferReason::Unknown, context),
         // Rule 4: what earlier attempts may have done is not cleared by this one.
         Verdict::NotExecuted(_) => defer(held, DeferReason::NotExecuted, context),
@@ -188,6 +199,19 @@ fn judge_queried(
     // A query is only asked when something may have been sent, but for the one about expiry, which
     // alone asks of what the ledger believes unsent.
     held.pending.maybe_sent |= answered.call != Call::QueryExpired;
+    let astray = match finding {
+        Finding::Found(operation) => is_astray(answered, operation),
+        Finding::NotFound => held.pending.numbers.is_some(),
+        Finding::Unknown(_) | Finding::NotExecuted(_) | Finding::Blocked(_) => false,
+    };
+    if astray {
+        // The job's own numbers are those that count.
+        held.pending.numbers = None;
+        return Transition::Call {
+            held: Box::new(held),
+            call: answered.call,
+        };
+    }
     match finding {
         Finding::Found(operation) => match evidence_of(&held.pending.job, operation) {
             Evidence::Success(receipt) => settle_success(&held, &receipt, context),
@@ -198,7 +222,11 @@ fn judge_queried(
                 context,
             ),
             Evidence::OtherContent => Transition::Conflict(Vacate::RemoveEntry),
-            Evidence::Nothing => defer_sent(held, DeferReason::InProgress, context),
+            Evidence::Nothing => {
+                let (order, number) = (&operation.auth_no, &operation.operation_id);
+                held.pending.numbers = AlipayNumbers::of(order.as_ref(), number.as_ref());
+                defer_sent(held, DeferReason::InProgress, context)
+            }
         },
         // Rule 11: neither the ledger nor Alipay knows of it, and it is not sent any more.
         Finding::NotFound if answered.call == Call::QueryExpired => settle_negative(

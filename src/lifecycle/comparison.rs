@@ -81,3 +81,27 @@ pub fn is_same(job: &MoneyJob, operation: &Operation) -> bool {
     };
     same_number && same_order && same_request
 }
+
+/// Whether `operation` has the numbers by which Alipay knows what `job` asks for, whatever else it
+/// says: the order's, the operation's, and what it does.
+#[must_use]
+pub fn is_same_operation(job: &MoneyJob, operation: &Operation) -> bool {
+    fn differs<T: PartialEq>(asked: &T, found: Option<&T>) -> bool {
+        found.is_some_and(|found| found != asked)
+    }
+    let (type_asked, other_order) = match &job.request {
+        MoneyRequest::Refund { auth_no, .. } => {
+            let other = differs(auth_no, operation.auth_no.as_ref());
+            (OperationType::Refund, other)
+        }
+        MoneyRequest::Disburse { out_order_no, .. }
+        | MoneyRequest::Pay { out_order_no, .. }
+        | MoneyRequest::Order { out_order_no, .. } => {
+            let other = differs(out_order_no, operation.out_order_no.as_ref());
+            (OperationType::Pay, other)
+        }
+    };
+    let other_number = differs(&job.out_request_no, operation.out_request_no.as_ref());
+    let other_type = differs(&type_asked, operation.operation_type.as_ref());
+    !(other_order || other_number || other_type)
+}

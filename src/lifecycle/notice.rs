@@ -1,6 +1,6 @@
 //! What a notification means: for the job that asked for its operation, or for nobody's (rule 16).
 
-use crate::domain::entry::Entry;
+use crate::domain::entry::{Deferred, Entry, InFlight};
 use crate::domain::job::{Kind, Labels};
 use crate::domain::notice::{Notice, Telling};
 use crate::domain::outcome::{Outcome, Resolution};
@@ -33,7 +33,8 @@ pub enum Heard {
     },
     /// Nothing: it is not final, or a pending job's own query has the word on it.
     Nothing,
-    /// Say nothing, and let Alipay repeat it: the ledger may have forgotten the job (rule 5).
+    /// Say nothing, and let Alipay repeat it: whose it is will be known later. The ledger may have
+    /// forgotten the job (rule 5), or an unsettled job under its numbers has other content.
     Repeat,
 }
 
@@ -52,15 +53,23 @@ pub fn hear(state: Option<&Entry>, notice: &Notice, context: &Context<'_>) -> He
     };
     match state {
         None => unless_forgotten,
-        // As with conflicts, an unsettled entry may be younger than the forgotten one.
-        Some(Entry::InFlight(entry)) if !comparison::is_same(&entry.pending.job, operation) => {
-            unless_forgotten
-        }
-        Some(Entry::Deferred(entry)) if !comparison::is_same(&entry.pending.job, operation) => {
-            unless_forgotten
-        }
         Some(Entry::Settled(outcome)) => hear_settled(outcome, nobodys, notice, context),
-        Some(Entry::InFlight(_) | Entry::Deferred(_)) => learnt(state, operation, context),
+        Some(
+            entry @ (Entry::InFlight(InFlight { pending, .. })
+            | Entry::Deferred(Deferred { pending, .. })),
+        ) => {
+            let job = &pending.job;
+            if !comparison::is_same_operation(job, operation) {
+                // As with conflicts, an unsettled entry may be younger than a forgotten one.
+                unless_forgotten
+            } else if comparison::is_same(job, operation) {
+                learnt(Some(entry), operation, context)
+            } else {
+                // Whether it is the job's, told in other words, or somebody else's under its
+                // number, is for the job's own query to find.
+                Heard::Repeat
+            }
+        }
     }
 }
 

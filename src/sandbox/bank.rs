@@ -13,6 +13,7 @@
 //! - user ids that begin with `20889999` are restricted (`PAYEE_USER_STATUS_LIMIT`,
 //!   `PAYER_USER_STATUS_LIMIT`)
 //! - a title or remark that contains `forbidden` is refused (`EXIST_FORBIDDEN_WORD`)
+//! - the users of [`TEST_PAYERS`] pay with their own money, by agreement too
 //! - any other payer of `agreement.pay` is taken for the merchant's own account
 
 use std::collections::{BTreeSet, HashMap};
@@ -21,27 +22,32 @@ use std::time::Duration;
 
 use crate::domain::money::Fen;
 use crate::domain::time::UnixMillis;
+use crate::sandbox::bank::deadlines::Deadline;
 use crate::sandbox::bank::journal::{Account, Journal, Posting};
 use crate::sandbox::bank::numbers::Numbers;
+use crate::sandbox::bank::payers::account_of;
 
 mod checks;
 mod command;
+mod deadlines;
 mod journal;
 mod numbers;
+mod payers;
 mod query;
 mod refusal;
 mod snapshot;
 
 pub use crate::sandbox::bank::command::{
-    Command, Effect, Idempotency, OperationKind, OrderRef, Payee, Receipt, Status, Terms, What,
+    ActedFor, Command, Effect, Idempotency, OperationKind, OrderRef, Origin, Payee, Payer, Receipt,
+    Status, Terms, What,
+};
+pub use crate::sandbox::bank::payers::{
+    Checkout, PERSON_USER_ID, PayError, TEST_PAYERS, TestPayer,
 };
 pub(crate) use crate::sandbox::bank::query::yuan;
-pub use crate::sandbox::bank::query::{Details, OperationRef, QueryBy};
+pub use crate::sandbox::bank::query::{Details, Happening, OperationRef, QueryBy};
 pub use crate::sandbox::bank::refusal::Refusal;
 pub use crate::sandbox::bank::snapshot::{AccountBalance, BankBooks, OperationView, PacketView};
-
-/// The user who pays for packets that were opened through the console.
-pub const PERSON_USER_ID: &str = "2088101000000001";
 
 /// The user id of the merchant's own account; any other payer of `agreement.pay` that is not
 /// special is taken for it too.
@@ -50,7 +56,7 @@ pub const MERCHANT_USER_ID: &str = "2088101000000009";
 /// The state of a packet that the console opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opening {
-    /// Waiting for its payer: disburse and refund answer `ILLEGAL_STATUS`.
+    /// Waiting for its payer, an hour at most: disburse and refund answer `ILLEGAL_STATUS`.
     Unpaid,
     /// Paid.
     Paid,
@@ -74,6 +80,10 @@ pub struct Bank {
     by_operation_id: HashMap<Arc<str>, usize>,
     /// Operations that were accepted and whose money moves later.
     due: BTreeSet<(UnixMillis, usize)>,
+    /// What happens to packets by themselves.
+    deadlines: BTreeSet<(UnixMillis, Deadline)>,
+    /// Operations with a `notify_url` whose money has moved, and nobody was told yet.
+    happened: Vec<usize>,
     journal: Journal,
     numbers: Numbers,
 }
@@ -97,9 +107,14 @@ enum Role {
 #[derive(Debug)]
 struct Packet {
     status: Status,
-    payer: Arc<str>,
+    /// `None` until a person pays.
+    payer: Option<Arc<str>>,
     title: Arc<str>,
     amount: Fen,
+    /// When it closes unpaid.
+    pay_until: UnixMillis,
+    /// How long after payment the remainder goes back.
+    refund_after: Duration,
     paid_fen: u64,
     disbursed_fen: u64,
     refunded_fen: u64,
@@ -119,6 +134,7 @@ struct Operation {
     packet: usize,
     command: Command,
     operation_id: Arc<str>,
+    origin: Option<Arc<Origin>>,
     status: Status,
     created_at: UnixMillis,
     done_at: Option<UnixMillis>,
@@ -136,7 +152,9 @@ impl Bank {
             by_number: HashMap::new(),
             by_operation_id: HashMap::new(),
             due: BTreeSet::new(),
-            journal: Journal::new(merchant_fen),
+            deadlines: BTreeSet::new(),
+            happened: Vec::new(),
+            journal: payers::funded(Journal::new(merchant_fen)),
             numbers: Numbers::default(),
         }
     }
@@ -153,6 +171,8 @@ impl Bank {
     /// # Errors
     ///
     /// Returns the [`Refusal`] when nothing moved and nothing will.
+    ///
+    /// A pay order that a person is to pay is INIT until [`Bank::pay_order`], whatever the terms.
     pub fn execute(
         &mut self,
         command: Command,
@@ -181,8 +201,10 @@ impl Bank {
                 (packet, packet)
             }
         };
-        let accepted = self.accept(order, packet, command, now);
+        let awaits_person = command.awaits_person();
+        let accepted = self.accept((order, packet), command, terms.origin, now);
         match terms.effect {
+            Effect::Now | Effect::At(_) if awaits_person => {}
             Effect::Now => self.complete(accepted, now),
             Effect::At(instant) if instant <= now => self.complete(accepted, now),
             Effect::At(instant) => {
@@ -218,7 +240,7 @@ impl Bank {
         let operation = match self.by_out_order_no.get(out_order_no) {
             None => {
                 let order = self.orders.len();
-                self.accept(order, order, command, now)
+                self.accept((order, order), command, None, now)
             }
             Some(&order) => {
                 let key = (order, Arc::clone(&command.out_request_no));
@@ -238,21 +260,10 @@ impl Bank {
         };
         match opening {
             Opening::Unpaid => {}
-            Opening::Paid => self.complete(operation, now),
+            Opening::Paid => self.fill(operation, PERSON_USER_ID, now),
             Opening::Closed => self.close(operation),
         }
         Ok(())
-    }
-
-    /// Lets the money of every operation that is due by `now` move.
-    pub fn advance(&mut self, now: UnixMillis) {
-        while let Some(&(instant, operation)) = self.due.first() {
-            if instant > now {
-                break;
-            }
-            self.due.pop_first();
-            self.complete(operation, instant);
-        }
     }
 
     /// The operation that already bears the command's number, whatever its content.
@@ -273,7 +284,13 @@ impl Bank {
     }
 
     /// Records the command under its number, with its order if that is new; nothing moves yet.
-    fn accept(&mut self, order: usize, packet: usize, command: Command, now: UnixMillis) -> usize {
+    fn accept(
+        &mut self,
+        (order, packet): (usize, usize),
+        command: Command,
+        origin: Option<Arc<Origin>>,
+        now: UnixMillis,
+    ) -> usize {
         if order == self.orders.len() {
             self.add_order(&command, now);
         }
@@ -288,6 +305,7 @@ impl Bank {
             packet,
             command,
             operation_id,
+            origin,
             status: Status::Init,
             created_at: now,
             done_at: None,
@@ -299,13 +317,21 @@ impl Bank {
         let (out_order_no, role) = match &command.what {
             What::Pay {
                 out_order_no,
-                payer_user_id,
+                payer,
             } => {
+                let pay_until = now.plus(deadlines::pay_timeout(command));
+                let order = self.orders.len();
+                self.deadlines.insert((pay_until, Deadline::Close(order)));
                 let packet = Packet {
                     status: Status::Init,
-                    payer: Arc::clone(payer_user_id),
+                    payer: match payer {
+                        Payer::Agreement(user_id) => Some(Arc::clone(user_id)),
+                        Payer::Person => None,
+                    },
                     title: Arc::clone(&command.caption),
                     amount: command.amount,
+                    pay_until,
+                    refund_after: deadlines::refund_after(command),
                     paid_fen: 0,
                     disbursed_fen: 0,
                     refunded_fen: 0,
@@ -345,8 +371,8 @@ impl Bank {
             What::Disburse { payee, .. } => (middle, Account::Person(payee.user_id())),
             What::Refund { .. } => (middle, payer.clone()),
         };
-        if kind == OperationKind::Pay && payer != Account::Merchant {
-            // A person's own money comes from outside the bank.
+        if kind == OperationKind::Pay && payer == Account::Person(Arc::from(PERSON_USER_ID)) {
+            // This person's money comes from outside the bank as it is needed.
             self.journal.post(Posting {
                 from: Account::Outside,
                 to: payer,
@@ -365,9 +391,16 @@ impl Bank {
             operation: Some(operation),
         });
         self.count_movement(packet, kind, amount);
+        if kind == OperationKind::Pay {
+            self.await_refund(packet, now);
+        }
         if let Some(op) = self.operations.get_mut(operation) {
             op.status = Status::Success;
             op.done_at = Some(now);
+            let origin = op.origin.as_deref();
+            if origin.is_some_and(|origin| origin.notify_url.is_some()) {
+                self.happened.push(operation);
+            }
         }
     }
 
@@ -407,11 +440,10 @@ impl Bank {
     }
 
     fn payer_account(&self, packet: usize) -> Account {
-        let payer = &self.packet(packet).payer;
-        if &**payer == PERSON_USER_ID {
-            Account::Person(Arc::clone(payer))
-        } else {
-            Account::Merchant
+        match &self.packet(packet).payer {
+            Some(payer) => account_of(payer),
+            // Nothing moves on a packet that nobody paid.
+            None => Account::Outside,
         }
     }
 

@@ -1,25 +1,29 @@
 //! The console under `/_sandbox`: JSON for programs, one page for people.
 //!
-//! It has no password; the sandbox belongs on a loopback address. Forms of other sites are
-//! refused by their `Origin`.
+//! Forms of other sites are refused.
+
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State as Extracted;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::adapters::alipay::wire::{form_decode, timestamp_gmt8};
 use crate::domain::ident::MerchantNo;
 use crate::domain::money::Fen;
-use crate::sandbox::bank::{OpenError, Opening, OperationView};
+use crate::sandbox::bank::{OpenError, Opening, OperationView, OrderRef};
 use crate::sandbox::faults::{Faults, FaultsError};
+use crate::sandbox::notices::{Notice, Stage};
+use crate::sandbox::same_origin::{header_text, is_foreign};
 use crate::sandbox::server::Shared;
 use crate::sandbox::state::{Books, State};
 
+mod clock;
 mod page;
 
 pub(crate) fn routes() -> Router<Shared> {
@@ -28,7 +32,16 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/_sandbox/", get(page::show))
         .route("/_sandbox/operations", get(operations))
         .route("/_sandbox/books", get(books))
+        .route("/_sandbox/notifications", get(notifications))
+        .route("/_sandbox/rotate", post(rotate))
+        .route("/_sandbox/close", post(close))
         .route("/_sandbox/packets", get(packets).post(open_packet))
+        .route(
+            "/_sandbox/clock",
+            get(clock::show)
+                .put(clock::put_forward)
+                .post(clock::put_forward),
+        )
         .route(
             "/_sandbox/faults",
             get(show_faults).put(set_faults).post(set_faults),
@@ -37,7 +50,7 @@ pub(crate) fn routes() -> Router<Shared> {
 
 async fn operations(Extracted(shared): Extracted<Shared>) -> Response {
     let state = &shared.state;
-    let operations = state.bank().operations(usize::MAX, state.now());
+    let operations = state.with_bank(|bank, now| bank.operations(usize::MAX, now));
     let operations: Vec<_> = operations.iter().map(OperationJson::of).collect();
     json_answer(StatusCode::OK, &operations)
 }
@@ -48,7 +61,7 @@ async fn books(Extracted(shared): Extracted<Shared>) -> Response {
 
 async fn packets(Extracted(shared): Extracted<Shared>) -> Response {
     let state = &shared.state;
-    let packets = state.bank().packets(state.now());
+    let packets = state.with_bank(|bank, now| bank.packets(now));
     let packets: Vec<_> = packets
         .iter()
         .map(|packet| {
@@ -64,6 +77,79 @@ async fn packets(Extracted(shared): Extracted<Shared>) -> Response {
         })
         .collect();
     json_answer(StatusCode::OK, &packets)
+}
+
+/// Closes an order that waits for a person: `auth_no` in a form.
+async fn close(Extracted(shared): Extracted<Shared>, headers: HeaderMap, body: Bytes) -> Response {
+    if is_foreign(&headers) {
+        return refused(StatusCode::FORBIDDEN, "another site's form");
+    }
+    let params = form_decode(&body).unwrap_or_default();
+    let found = params.into_iter().find(|(name, _)| name == "auth_no");
+    let order = OrderRef::AuthNo(found.map(|(_, value)| value).unwrap_or_default().into());
+    let closed = shared
+        .state
+        .with_bank(|bank, now| bank.close_order(&order, now));
+    match closed {
+        Ok(()) => Redirect::to("/_sandbox/").into_response(),
+        Err(error) => refused(StatusCode::CONFLICT, &error.to_string()),
+    }
+}
+
+/// Gives Alipay a new key, and a certificate for it in certificate mode.
+async fn rotate(Extracted(shared): Extracted<Shared>, headers: HeaderMap, body: Bytes) -> Response {
+    if is_foreign(&headers) {
+        return refused(StatusCode::FORBIDDEN, "another site's form");
+    }
+    let state = Arc::clone(&shared.state);
+    // A key is a second of work at worst.
+    let rotated = tokio::task::spawn_blocking(move || state.identities.rotate(state.wall_now()));
+    match rotated.await {
+        Ok(Ok(_)) if is_form(&headers, &body) => Redirect::to("/_sandbox/").into_response(),
+        Ok(Ok(identity)) => {
+            let pem = identity.certificate.as_ref().map(|issued| &issued.pem);
+            let rotated = json!({
+                "alipay_public_key": identity.public_key_pem,
+                "alipay_cert_sn": identity.cert_sn(),
+                "alipay_cert": pem,
+            });
+            json_answer(StatusCode::OK, &rotated)
+        }
+        Ok(Err(error)) => refused(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        Err(_panicked) => refused(StatusCode::INTERNAL_SERVER_ERROR, "no new key"),
+    }
+}
+
+async fn notifications(Extracted(shared): Extracted<Shared>) -> Response {
+    let notices: Vec<_> = shared.state.notices(usize::MAX);
+    let notices: Vec<_> = notices.iter().map(notification_json).collect();
+    json_answer(StatusCode::OK, &notices)
+}
+
+fn notification_json(notice: &Notice) -> Value {
+    let receipt = &notice.happening.details.receipt;
+    let deliveries = notice.deliveries.iter().map(|delivery| {
+        json!({
+            "sent_at": timestamp_gmt8(delivery.sent_at.0),
+            "answer": delivery.answer,
+        })
+    });
+    let next = match notice.stage {
+        Stage::Waiting(at) => Some(timestamp_gmt8(at.0)),
+        Stage::UnderWay | Stage::Acknowledged | Stage::GivenUp | Stage::NotAllowed => None,
+    };
+    json!({
+        "notify_id": notice.id,
+        "notify_url": &*notice.url,
+        "kind": receipt.kind.as_str(),
+        "auth_no": &*receipt.auth_no,
+        "out_request_no": &*receipt.out_request_no,
+        "operation_id": &*receipt.operation_id,
+        "amount": receipt.amount.to_string(),
+        "stage": notice.stage.as_str(),
+        "next": next,
+        "deliveries": deliveries.collect::<Vec<_>>(),
+    })
 }
 
 async fn show_faults(Extracted(shared): Extracted<Shared>) -> Response {
@@ -98,22 +184,31 @@ async fn set_faults(
     }
 }
 
-/// A form's numbers and words as the JSON object that the knobs are read from.
+/// A form's numbers and words, groups written with a dot, as the JSON object that the knobs are read from.
 fn faults_of_form(body: &[u8]) -> Result<Faults, FaultsError> {
     let params = form_decode(body).map_err(|error| FaultsError::Json {
         detail: error.to_string(),
     })?;
-    let knobs: serde_json::Map<String, Value> = params
-        .into_iter()
-        .map(|(knob, text)| {
-            let value = match text.parse::<u64>() {
-                Ok(number) => Value::from(number),
-                Err(_) if text.is_empty() => Value::Null,
-                Err(_) => Value::from(text),
-            };
-            (knob, value)
-        })
-        .collect();
+    let mut knobs = serde_json::Map::new();
+    for (knob, text) in params {
+        let value = match text.parse::<u64>() {
+            Ok(number) => Value::from(number),
+            Err(_) if text.is_empty() => Value::Null,
+            Err(_) => Value::from(text),
+        };
+        match knob.split_once('.') {
+            None => {
+                knobs.insert(knob, value);
+            }
+            // A knob within a group: `notices.copies`.
+            Some((group, knob)) => {
+                let group = knobs.entry(group).or_insert_with(|| json!({}));
+                if let Value::Object(group) = group {
+                    group.insert(knob.to_owned(), value);
+                }
+            }
+        }
+    }
     Faults::from_json(Value::from(knobs).to_string().as_bytes())
 }
 
@@ -171,10 +266,8 @@ fn open(state: &State, packet: &NewPacket) -> Result<(), String> {
         Some("CLOSED") => Opening::Closed,
         Some(_) => return Err("status must be SUCCESS, INIT or CLOSED".to_owned()),
     };
-    let now = state.now();
-    let opened = state
-        .bank()
-        .open_packet(out_order_no.as_str(), amount, opening, now);
+    let number = out_order_no.as_str();
+    let opened = state.with_bank(|bank, now| bank.open_packet(number, amount, opening, now));
     opened.map_err(|error: OpenError| error.to_string())
 }
 
@@ -247,18 +340,6 @@ fn is_form(headers: &HeaderMap, body: &[u8]) -> bool {
     let called = header_text(headers, header::CONTENT_TYPE);
     let is_object = body.trim_ascii_start().starts_with(b"{");
     called.starts_with("application/x-www-form-urlencoded") && !is_object
-}
-
-/// Whether a browser says that the request comes from a page of another host.
-fn is_foreign(headers: &HeaderMap) -> bool {
-    let origin = header_text(headers, header::ORIGIN);
-    let host = header_text(headers, header::HOST);
-    !origin.is_empty() && origin.strip_prefix("http://") != Some(host)
-}
-
-fn header_text(headers: &HeaderMap, name: header::HeaderName) -> &str {
-    let value = headers.get(name).and_then(|value| value.to_str().ok());
-    value.unwrap_or_default()
 }
 
 fn refused(status: StatusCode, message: &str) -> Response {

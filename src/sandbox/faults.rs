@@ -6,9 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::sandbox::bank::Idempotency;
 
+mod answers;
 mod dice;
+mod notices;
 
+pub use crate::sandbox::faults::answers::{
+    AnswerKnobs, ErrorCharset, InnerSign, Slashes, Whitespace,
+};
 pub(crate) use crate::sandbox::faults::dice::{CallKind, FaultDice, Mishap, Side};
+pub use crate::sandbox::faults::notices::{Moment, NoticeCharset, NoticeKnobs, NoticeOrder, Nulls};
 
 /// What can go wrong with one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -144,6 +150,10 @@ pub struct Faults {
     pub permission: Permission,
     /// The most faults that one number suffers, so that every job can come to its end.
     pub faults_per_number_max: u32,
+    /// How true answers are written.
+    pub answers: AnswerKnobs,
+    /// How notifications are sent.
+    pub notices: NoticeKnobs,
 }
 
 impl Default for Faults {
@@ -172,6 +182,8 @@ impl Default for Faults {
             idempotency: IdempotencyKnob::default(),
             permission: Permission::default(),
             faults_per_number_max: 3,
+            answers: AnswerKnobs::default(),
+            notices: NoticeKnobs::default(),
         }
     }
 }
@@ -225,6 +237,9 @@ pub enum FaultsError {
     /// The share of queries is more than all of them.
     #[error("query_unknown_permille is more than 1000")]
     Query,
+    /// A notification is to be sent never, or all too often.
+    #[error("notices.copies is not 1 to {max}", max = notices::COPIES_MAX)]
+    Copies,
 }
 
 impl Faults {
@@ -250,7 +265,7 @@ impl Faults {
     ///
     /// # Errors
     ///
-    /// Returns [`FaultsError::Sum`] or [`FaultsError::Query`].
+    /// Returns [`FaultsError::Sum`], [`FaultsError::Query`] or [`FaultsError::Copies`].
     pub fn check(&self) -> Result<(), FaultsError> {
         let shares = Fault::ALL.map(|fault| u32::from(self.permille(fault)));
         let query = u32::from(self.query_unknown_permille);
@@ -260,6 +275,9 @@ impl Faults {
         }
         if query > 1000 {
             return Err(FaultsError::Query);
+        }
+        if !(1..=notices::COPIES_MAX).contains(&self.notices.copies) {
+            return Err(FaultsError::Copies);
         }
         Ok(())
     }
@@ -284,6 +302,12 @@ impl Faults {
             Fault::Limited => self.limited_permille,
             Fault::QueryUnknown => self.query_unknown_permille,
         }
+    }
+
+    /// How long money that is in progress takes to move.
+    #[must_use]
+    pub fn effect_delay(&self) -> Duration {
+        Duration::from_millis(self.effect_delay_ms)
     }
 
     /// How long an operation stays invisible.
@@ -338,5 +362,9 @@ mod tests {
         assert!(matches!(json(sum), Err(FaultsError::Sum { sum: 1001 })));
         let query = r#"{"query_unknown_permille":1001}"#;
         assert!(matches!(json(query), Err(FaultsError::Query)));
+        for copies in ["0", "9"] {
+            let copies = format!("{{\"notices\":{{\"copies\":{copies}}}}}");
+            assert!(matches!(json(&copies), Err(FaultsError::Copies)));
+        }
     }
 }

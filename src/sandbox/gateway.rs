@@ -3,21 +3,33 @@
 //! Every check, effect and signature happens here, without waiting; the server only holds an
 //! answer back, or resets the connection, when it is told so.
 
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::adapters::alipay::sign::SignType;
-use crate::adapters::alipay::wire::sign_envelope;
+use crate::adapters::alipay::wire::Charset;
 use crate::domain::time::UnixMillis;
-use crate::sandbox::bank::{Command, Effect, QueryBy, Receipt, Refusal, Status, Terms, What};
+use crate::sandbox::ContentMode;
+use crate::sandbox::bank::{
+    Command, Effect, Origin, QueryBy, Receipt, Refusal, Status, Terms, What,
+};
 use crate::sandbox::faults::{CallKind, Fault, Faults, Mishap, Permission, Side};
 use crate::sandbox::gateway::content::{Content, ContentError};
+use crate::sandbox::gateway::envelope::Writer;
 use crate::sandbox::gateway::node::{Code, Node};
-use crate::sandbox::gateway::protocol::{Call, Method, Params, Rejection, Signing};
+use crate::sandbox::gateway::params::Params;
+use crate::sandbox::gateway::protocol::{Call, Method, Rejection, Signing};
 use crate::sandbox::state::State;
 
 mod content;
+mod envelope;
 mod node;
+mod orders;
+pub(in crate::sandbox) mod params;
 mod protocol;
+
+pub(in crate::sandbox) use crate::sandbox::gateway::orders::{PhoneAction, on_the_phone};
 
 /// What the server is to do with one call.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,8 +41,11 @@ pub(crate) struct Reply {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// HTTP 200 with this text.
-    Text(String),
+    /// HTTP 200 with this body, in this charset. Source: live answers are called HTML, although
+    /// they are JSON, whatever the code.
+    Body(Vec<u8>, Charset),
+    /// HTTP 302 to this address.
+    Redirect(String),
     /// HTTP 502 with a page for people.
     HtmlError,
     /// No answer: the connection is reset.
@@ -63,52 +78,159 @@ struct Plan {
 pub(crate) fn answer(state: &State, query: &str, body: &[u8]) -> Reply {
     let faults = state.faults();
     let delay = state.delay + Duration::from_millis(faults.delay_ms);
-    let mut reply = match Params::read(query, body) {
+    let mut reply = match Params::read(query.as_bytes(), body) {
         Ok(params) => answer_params(state, &faults, &params),
-        Err(rejection) => rejected(state, &rejection),
+        Err(_malformed) => {
+            let rejection = Rejection::early("isv.invalid-charset");
+            rejected(state, &faults, &rejection, Charset::Utf8)
+        }
     };
     reply.hold += delay;
     reply
 }
 
 fn answer_params(state: &State, faults: &Faults, params: &Params) -> Reply {
+    let for_browser = params.get("method") == Some(Method::PagePay.as_str());
     let call = match protocol::check(state, params) {
         Ok(call) => call,
-        Err(rejection) => return rejected(state, &rejection),
-    };
-    let limit = faults.limit_per_second;
-    let refused = faults.permission == Permission::Refused && call.method != Method::Query;
-    let node = if refused {
-        Node::error(
-            Code::InsufficientPermissions,
-            "isv.insufficient-isv-permissions",
-        )
-    } else if !state.admit(call.method.as_str(), limit) {
-        Node::error(Code::CallLimited, "isv.method-call-limited")
-    } else {
-        match content::read(call.method, call.biz_content) {
-            Ok(Content::Money(command)) => return move_money(state, faults, &call, command),
-            Ok(Content::Query(by)) => return look_up(state, faults, &call, &by),
-            Err(ContentError::NotJson) => Node::error(Code::InvalidArguments, "isv.illegal-json"),
-            Err(ContentError::Illegal) => Node::refusal(Refusal::IllegalArgument, None),
+        Err(rejection) if for_browser => return orders::error_page(rejection.sub_code),
+        Err(rejection) => {
+            let charset = params.charset().unwrap_or(Charset::Utf8);
+            return rejected(state, faults, &rejection, charset);
         }
     };
-    signed(state, &call, &node)
+    let content = match admitted_content(state, faults, &call) {
+        Ok(content) => content,
+        Err(turned_away) if for_browser => return orders::error_page(turned_away.sub_code()),
+        Err(turned_away) => {
+            // Source: errors about encryption come plain; so do those before it, by our reading.
+            let plain = Call {
+                content_mode: match turned_away {
+                    TurnedAway::Content(_) => call.content_mode,
+                    TurnedAway::NotPermitted | TurnedAway::Limited | TurnedAway::Encryption(_) => {
+                        ContentMode::Plain
+                    }
+                },
+                ..call
+            };
+            return signed(state, faults, &plain, &turned_away.node());
+        }
+    };
+    match (call.method, content) {
+        (Method::PagePay, Content::Money(command)) => orders::in_a_browser(state, &call, command),
+        // Source: calling it as an interface fails with this, as its users report.
+        (Method::AppPay, _) => {
+            let node = Node::error(Code::ServiceUnavailable, "isp.unknow-error");
+            signed(state, faults, &call, &node)
+        }
+        (_, Content::Money(command)) => move_money(state, faults, &call, command),
+        (_, Content::Query(by)) => look_up(state, faults, &call, &by),
+        (_, Content::Certificate(cert_sn)) => {
+            let found = state.identities.certificate_of(&cert_sn);
+            let unknown = || Node::error(Code::InvalidArguments, "isv.invalid-parameter");
+            let node = found.map_or_else(unknown, |pem| Node::certificate(&pem));
+            signed(state, faults, &call, &node)
+        }
+    }
+}
+
+/// Why a call that is signed well has no content to act on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TurnedAway {
+    NotPermitted,
+    Limited,
+    Encryption(&'static str),
+    Content(ContentError),
+}
+
+impl TurnedAway {
+    fn sub_code(self) -> &'static str {
+        match self {
+            Self::NotPermitted => "isv.insufficient-isv-permissions",
+            Self::Limited => "isv.method-call-limited",
+            Self::Encryption(sub_code) => sub_code,
+            Self::Content(ContentError::NotJson) => "isv.illegal-json",
+            Self::Content(ContentError::Illegal) => Refusal::IllegalArgument.sub_code(),
+        }
+    }
+
+    fn node(self) -> Node {
+        let code = match self {
+            Self::NotPermitted => Code::InsufficientPermissions,
+            Self::Limited => Code::CallLimited,
+            Self::Encryption(sub_code) => Code::of_protocol(sub_code),
+            Self::Content(ContentError::NotJson) => Code::InvalidArguments,
+            Self::Content(ContentError::Illegal) => {
+                return Node::refusal(Refusal::IllegalArgument, None);
+            }
+        };
+        Node::error(code, self.sub_code())
+    }
+}
+
+/// The last checks before the business: permission, limit, content.
+fn admitted_content(
+    state: &State,
+    faults: &Faults,
+    call: &Call<'_>,
+) -> Result<Content, TurnedAway> {
+    let moves_nothing = matches!(call.method, Method::Query | Method::DownloadCertificate);
+    if faults.permission == Permission::Refused && !moves_nothing {
+        return Err(TurnedAway::NotPermitted);
+    }
+    if !state.admit(call.method.as_str(), faults.limit_per_second) {
+        return Err(TurnedAway::Limited);
+    }
+    let content = plain_content(state, call).map_err(TurnedAway::Encryption)?;
+    content::read(call.method, &content).map_err(TurnedAway::Content)
+}
+
+/// The content, decrypted if it came encrypted.
+fn plain_content<'a>(state: &State, call: &Call<'a>) -> Result<Cow<'a, str>, &'static str> {
+    let content = call.biz_content();
+    let key = state.content_key.as_ref();
+    let decrypted = || key.and_then(|key| key.decrypt(content).ok());
+    match call.content_mode {
+        ContentMode::Plain if content.starts_with(['{', '[']) => Ok(Cow::Borrowed(content)),
+        // Encrypted, and nothing says so.
+        ContentMode::Plain if decrypted().is_some() => {
+            Err("isv.decryption-error-missing-encrypt-type")
+        }
+        ContentMode::Plain => Ok(Cow::Borrowed(content)),
+        ContentMode::Encrypted => {
+            let plain = decrypted().ok_or("isv.decryption-error-unknown")?;
+            let text = call.charset.decode(&plain);
+            let text = text.ok_or("isv.decryption-error-unknown")?;
+            Ok(Cow::Owned(text.into_owned()))
+        }
+    }
 }
 
 fn look_up(state: &State, faults: &Faults, call: &Call<'_>, by: &QueryBy) -> Reply {
-    let number = [call.method.as_str(), call.biz_content];
+    let number = [call.method.as_str(), call.biz_content()];
     let mishap = state.dice().draw(CallKind::Query, &number);
     if mishap.is_some() {
         let node = Node::error(Code::ServiceUnavailable, "isp.unknow-error");
-        return signed(state, call, &node);
+        return signed(state, faults, call, &node);
     }
-    let found = state.bank().query(by, faults.query_lag(), state.now());
-    let node = match &found {
-        Ok(details) => Node::details(details),
-        Err(refusal) => Node::refusal(*refusal, None),
+    let lag = faults.query_lag();
+    let node = match state.with_bank(|bank, now| bank.query(by, lag, now)) {
+        Ok(details) => Node::details(&details),
+        Err(refusal) => Node::refusal(refusal, None),
     };
-    signed(state, call, &node)
+    signed(state, faults, call, &node)
+}
+
+/// What of a call its notification needs later.
+fn origin(call: &Call<'_>) -> Option<Arc<Origin>> {
+    let url = |name| call.params.get(name).map(Arc::from);
+    Some(Arc::new(Origin {
+        notify_url: url("notify_url"),
+        return_url: url("return_url"),
+        sign_type: call.sign_type,
+        charset: call.charset,
+        merchant: call.merchant,
+    }))
 }
 
 fn move_money(state: &State, faults: &Faults, call: &Call<'_>, command: Command) -> Reply {
@@ -127,8 +249,9 @@ fn move_money(state: &State, faults: &Faults, call: &Call<'_>, command: Command)
         let terms = Terms {
             effect,
             idempotency,
+            origin: origin(call),
         };
-        state.bank().execute(command, terms, now)
+        state.with_bank(|bank, _| bank.execute(command, terms, now))
     });
     let truth = match (plan.code, &result) {
         (Some(code), _) => Node::error(code, code.usual_sub_code()),
@@ -136,14 +259,14 @@ fn move_money(state: &State, faults: &Faults, call: &Call<'_>, command: Command)
         (None, Some(Err(refusal))) => Node::refusal(*refusal, Some(&out_request_no)),
         (None, None) => Node::error(Code::ServiceUnavailable, "isp.unknow-error"),
     };
-    let mut reply = shaped(state, call, plan.shape, (&truth, &lie));
+    let mut reply = shaped(&writer(state, faults, call), plan.shape, &truth, &lie);
     reply.hold += plan.hold;
     reply
 }
 
 fn plan(mishap: Option<Mishap>, faults: &Faults, now: UnixMillis) -> Plan {
     let hang = Duration::from_millis(faults.hang_ms);
-    let late = Effect::At(now.plus(Duration::from_millis(faults.effect_delay_ms)));
+    let late = Effect::At(now.plus(faults.effect_delay()));
     let done = Some(Effect::Now);
     let make = |effect, code, shape, hold| Plan {
         effect,
@@ -201,58 +324,68 @@ fn lie(plan: &Plan, command: &Command) -> Node {
     })
 }
 
-fn shaped(state: &State, call: &Call<'_>, shape: Shape, (truth, lie): (&Node, &Node)) -> Reply {
-    let name = call.method.node_name();
-    match shape {
-        Shape::True => signed(state, call, truth),
+fn shaped(writer: &Writer<'_>, shape: Shape, truth: &Node, lie: &Node) -> Reply {
+    let text = match shape {
+        Shape::True => {
+            let charset = writer.charset_for(truth);
+            return reply(Answer::Body(writer.signed(truth), charset));
+        }
         Shape::Truncated => {
-            let mut text = envelope(state, call.sign_type, &name, truth);
+            let mut text = writer.signed(truth);
             text.truncate(text.len() / 2);
-            while !text.is_char_boundary(text.len()) {
-                text.pop();
-            }
-            reply(Answer::Text(text))
+            text
         }
-        Shape::HtmlError => reply(Answer::HtmlError),
-        Shape::Reset => reply(Answer::Reset),
-        Shape::ForgedLie => {
-            // A real signature of other bytes: the right length, and it does not verify.
-            let signed = envelope(state, call.sign_type, &name, truth);
-            let forged = signed.replacen(truth.json(), lie.json(), 1);
-            reply(Answer::Text(forged))
-        }
-        Shape::UnsignedLie => reply(Answer::Text(unsigned(&name, lie))),
-        Shape::LieBesideTruth => {
-            let signed = envelope(state, call.sign_type, &name, truth);
-            let lie = lie.json();
-            let both = format!(r#"{{"{name}":{lie},{}"#, signed.trim_start_matches('{'));
-            reply(Answer::Text(both))
-        }
-    }
-}
-
-fn rejected(state: &State, rejection: &Rejection) -> Reply {
-    let node = Node::error(rejection.code, rejection.sub_code);
-    let text = match rejection.signing {
-        Signing::Signed(sign_type) => envelope(state, sign_type, &rejection.node_name, &node),
-        Signing::Unsigned => unsigned(&rejection.node_name, &node),
+        Shape::HtmlError => return reply(Answer::HtmlError),
+        Shape::Reset => return reply(Answer::Reset),
+        Shape::ForgedLie => writer.forged(truth, lie),
+        Shape::UnsignedLie => writer.unsigned(lie),
+        Shape::LieBesideTruth => writer.doubled(truth, lie),
     };
-    reply(Answer::Text(text))
+    reply(Answer::Body(text, writer.charset))
 }
 
-fn signed(state: &State, call: &Call<'_>, node: &Node) -> Reply {
-    let name = call.method.node_name();
-    reply(Answer::Text(envelope(state, call.sign_type, &name, node)))
+fn rejected(state: &State, faults: &Faults, rejection: &Rejection, charset: Charset) -> Reply {
+    let node = Node::error(rejection.code, rejection.sub_code);
+    let writer = |sign_type| Writer {
+        identity: state.identities.present(),
+        content_key: None,
+        knobs: &faults.answers,
+        sign_type,
+        charset,
+        name: rejection.node_name,
+    };
+    let (text, charset) = match rejection.signing {
+        Signing::Signed(sign_type) => {
+            let writer = writer(sign_type);
+            (writer.signed(&node), writer.charset_for(&node))
+        }
+        Signing::Unsigned => {
+            let writer = writer(SignType::Rsa2);
+            (writer.unsigned(&node), writer.charset_for(&node))
+        }
+    };
+    reply(Answer::Body(text, charset))
 }
 
-/// The signed answer; unsigned in the unheard-of case that the library fails to sign.
-fn envelope(state: &State, sign_type: SignType, name: &str, node: &Node) -> String {
-    let signer = &state.pair(sign_type).signer;
-    sign_envelope(signer, name, node.json()).unwrap_or_else(|_failed| unsigned(name, node))
+fn signed(state: &State, faults: &Faults, call: &Call<'_>, node: &Node) -> Reply {
+    let writer = writer(state, faults, call);
+    let charset = writer.charset_for(node);
+    reply(Answer::Body(writer.signed(node), charset))
 }
 
-fn unsigned(name: &str, node: &Node) -> String {
-    format!(r#"{{"{name}":{}}}"#, node.json())
+fn writer<'a>(state: &'a State, faults: &'a Faults, call: &Call<'_>) -> Writer<'a> {
+    let content_key = match call.content_mode {
+        ContentMode::Plain => None,
+        ContentMode::Encrypted => state.content_key.as_ref(),
+    };
+    Writer {
+        identity: state.identities.present(),
+        content_key,
+        knobs: &faults.answers,
+        sign_type: call.sign_type,
+        charset: call.charset,
+        name: call.method.node_name(),
+    }
 }
 
 fn reply(answer: Answer) -> Reply {

@@ -13,15 +13,16 @@ use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, RawQuery, State as Extracted};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::get;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::sandbox::console;
+use crate::adapters::alipay::wire::Charset;
 use crate::sandbox::gateway::{self, Answer};
 use crate::sandbox::state::State;
+use crate::sandbox::{cashier, console};
 
 /// The largest request body, in bytes; a real request has about 1 KiB.
 const BODY_BYTES_MAX: usize = 128 * 1024;
@@ -44,7 +45,8 @@ pub(crate) async fn serve(
         stop: stop.clone(),
     };
     let routes = Router::new()
-        .route("/gateway.do", post(call))
+        .route("/gateway.do", get(call).post(call))
+        .merge(cashier::routes())
         .merge(console::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(shared);
@@ -62,6 +64,7 @@ async fn call(
 ) -> Response {
     let query = query.unwrap_or_default();
     let reply = gateway::answer(&shared.state, &query, &body);
+    shared.state.before_answering().await;
     if !reply.hold.is_zero() {
         tokio::select! {
             () = tokio::time::sleep(reply.hold) => {}
@@ -72,9 +75,15 @@ async fn call(
         }
     }
     match reply.answer {
-        // Source: live answers are JSON under this content type, whatever the code.
-        Answer::Text(text) => {
-            ([(header::CONTENT_TYPE, "text/html;charset=utf-8")], text).into_response()
+        Answer::Body(body, charset) => {
+            let content_type = match charset {
+                Charset::Utf8 => "text/html;charset=utf-8",
+                Charset::Gbk => "text/html;charset=GBK",
+            };
+            ([(header::CONTENT_TYPE, content_type)], body).into_response()
+        }
+        Answer::Redirect(address) => {
+            (StatusCode::FOUND, [(header::LOCATION, address)]).into_response()
         }
         Answer::HtmlError => {
             let page = "<html><head><title>502 Bad Gateway</title></head><body>\

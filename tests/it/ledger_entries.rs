@@ -159,6 +159,7 @@ fn pending(key: &JobKey) -> Pending {
         inconclusive: 0,
         rescues: 0,
         first_seen_at: NOW,
+        numbers: None,
         unresolved_announced: false,
     }
 }

@@ -4,6 +4,7 @@
 mod fakes;
 mod jobs;
 mod notices;
+mod numbers;
 mod orders;
 mod rules;
 mod world;

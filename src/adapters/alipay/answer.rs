@@ -20,8 +20,8 @@ use crate::domain::ident::{AlipayNo, IdentError, MerchantNo, UserId};
 use crate::domain::job::{OperationRef, OrderRef, QueryTarget};
 use crate::domain::money::Fen;
 use crate::domain::verdict::{
-    Blockage, Doubt, Finding, NotExecuted, Operation, OperationStatus, OperationType, Proof,
-    Receipt, Refusal, Verdict,
+    AlipayNumbers, Blockage, Doubt, Finding, NotExecuted, Operation, OperationStatus,
+    OperationType, Proof, Receipt, Refusal, Verdict,
 };
 use crate::ports::gateway::Expected;
 
@@ -130,7 +130,7 @@ impl Judge<'_> {
             CodeClass::Success => accepted(answer.node, expected),
             CodeClass::Final => Verdict::Refused(answer.refusal()),
             CodeClass::FinalUnlessDone => Verdict::RefusedUnconfirmed(answer.refusal()),
-            CodeClass::Processing => Verdict::InProgress,
+            CodeClass::Processing => Verdict::InProgress(numbers(answer.node).map(Box::new)),
             CodeClass::AlreadyUsed => Verdict::AlreadyUsed,
             CodeClass::Limited => Verdict::NotExecuted(NotExecuted::Limited),
             CodeClass::Blocked => Verdict::Blocked(answer.own_blockage()),
@@ -307,9 +307,20 @@ fn accepted(node: &Node<'_>, expected: &Expected) -> Verdict {
             gmt_trans: text(&node.gmt_trans).and_then(timestamp),
         }),
         // A query has the last word on what a closed operation was.
-        Some(OperationStatus::Init | OperationStatus::Closed) => Verdict::InProgress,
+        Some(OperationStatus::Init | OperationStatus::Closed) => {
+            Verdict::InProgress(numbers(node).map(Box::new))
+        }
         None => Verdict::Unknown(Doubt::Unreadable),
     }
+}
+
+/// Alipay's own numbers, if the answer has both.
+fn numbers(node: &Node<'_>) -> Option<AlipayNumbers> {
+    let number = |value| text(value).and_then(|number| AlipayNo::new(number).ok());
+    AlipayNumbers::of(
+        number(&node.auth_no).as_ref(),
+        number(&node.operation_id).as_ref(),
+    )
 }
 
 fn status(node: &Node<'_>) -> Option<OperationStatus> {

@@ -148,3 +148,37 @@ impl AsyncWrite for Connection {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use axum::serve::Listener as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::{Connections, UNANSWERED_BYTES_MAX};
+
+    #[tokio::test]
+    async fn a_connection_takes_so_much_between_two_answers_and_no_more() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut connections = Connections::new(listener);
+        let address = connections.local_addr().unwrap();
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let (mut connection, _) = connections.accept().await;
+        let writing = tokio::spawn(async move {
+            let bytes = vec![b'x'; 4 * UNANSWERED_BYTES_MAX];
+            // Ends when the other side does.
+            drop(client.write_all(&bytes).await);
+            client
+        });
+        let mut room = vec![0; UNANSWERED_BYTES_MAX];
+        connection.read_exact(&mut room).await.unwrap();
+        connection.write_all(b"an answer").await.unwrap();
+        connection.read_exact(&mut room).await.unwrap();
+        let over = connection.read_to_end(&mut Vec::new()).await;
+        assert_eq!(over.unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        drop(connection);
+        drop(writing.await.unwrap());
+    }
+}

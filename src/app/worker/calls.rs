@@ -1,5 +1,6 @@
 //! Permits, and the calls to Alipay that they allow.
 
+use crate::domain::entry::InFlight;
 use crate::domain::verdict::{Doubt, Finding, NotExecuted, Verdict};
 use crate::lifecycle::{Arrival, Call, Lane, Memory};
 use crate::pacing::{Admission, PacedCall, Signal};
@@ -54,12 +55,13 @@ impl Worker {
         }
     }
 
-    pub(super) async fn call(&self, case: &Case<'_>, call: Call) -> Came {
+    pub(super) async fn call(&self, case: &Case<'_>, held: &InFlight, call: Call) -> Came {
         let gateway = &self.ports.gateway;
         let came = match call {
             Call::Send => Came::Sent(gateway.send(&case.key.app, &case.prepared).await),
             Call::Query | Call::QueryOnce | Call::QueryExpired => {
-                Came::Queried(gateway.query(&case.key.app, &case.job.query_target()).await)
+                let target = held.pending.query_target();
+                Came::Queried(gateway.query(&case.key.app, &target).await)
             }
         };
         if let Some(permit) = &case.permit {
@@ -90,7 +92,7 @@ impl Came {
                 Verdict::Succeeded(_)
                 | Verdict::Refused(_)
                 | Verdict::RefusedUnconfirmed(_)
-                | Verdict::InProgress
+                | Verdict::InProgress(_)
                 | Verdict::AlreadyUsed => Signal::Answered,
                 Verdict::Unknown(doubt) => signal_of_doubt(doubt),
                 Verdict::NotExecuted(cause) => signal_of_not_executed(*cause),

@@ -177,7 +177,7 @@ impl Worker {
             {
                 return Ok(Turn::StartOver);
             }
-            let came = self.call(case, call).await;
+            let came = self.call(case, &held, call).await;
             debug!(job.id = %case.key, ?call, answer = came.as_str(), attempt = held.attempt, "alipay answered");
             loop {
                 let transition = self.judge(case, state.as_ref(), (&held, call, &came), &grip);

@@ -47,8 +47,9 @@ pub enum Noted {
 /// Why a notice is not dealt with: Alipay shall repeat it.
 #[derive(Debug, thiserror::Error)]
 pub enum Unnoted {
-    /// The ledger may have forgotten the job that asked for it.
-    #[error("the ledger may have forgotten whose it is")]
+    /// Whose it is will be known later: the ledger may have forgotten the job that asked for it, or
+    /// an unsettled job has its numbers and other content.
+    #[error("it is not known yet whose it is")]
     Doubtful,
     /// The ledger gave no answer.
     #[error("write it down")]

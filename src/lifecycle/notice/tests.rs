@@ -64,6 +64,7 @@ fn pending() -> Pending {
         inconclusive: 0,
         rescues: 0,
         first_seen_at: NOW,
+        numbers: None,
         unresolved_announced: false,
     }
 }
@@ -181,84 +182,43 @@ const CLOSED: Change = |o| o.status = OperationStatus::Closed;
 const OTHER_ORDER: Change = |o| o.out_order_no = MerchantNo::new("O2").ok();
 const OTHER_AMOUNT: Change = |o| o.amount = Fen::new(889);
 const OTHER_PAYEE: Change = |o| o.payee_user_id = UserId::new("2088000000000000").ok();
+const OTHER_TITLE: Change = |o| o.order_title = Some("?".to_owned());
 const OTHER_OPERATION: Change = |o| o.operation_id = AlipayNo::new("B2").ok();
 const REFUND: Change = |o| o.operation_type = Some(OperationType::Refund);
 
+const PAID: &str = "alipay reports the operation as succeeded";
+const ENDED: &str = "alipay reports the operation as closed";
+const OTHER: &str = "alipay reports the number with other content";
+
+/// A notice, and what is done about it where the job is absent, unsettled, succeeded and failed.
+const ROWS: [(Change, [&str; 4]); 9] = [
+    (SAME, ["disburse", "settle", "known", PAID]),
+    (INIT, ["nothing", "nothing", "known", "known"]),
+    (CLOSED, ["disburse", "nothing", ENDED, "known"]),
+    (
+        OTHER_ORDER,
+        ["disburse", "disburse", "disburse", "disburse"],
+    ),
+    (OTHER_AMOUNT, ["disburse", "repeat", OTHER, "disburse"]),
+    (OTHER_PAYEE, ["disburse", "repeat", "known", PAID]),
+    (OTHER_TITLE, ["disburse", "repeat", "known", PAID]),
+    (OTHER_OPERATION, ["disburse", "settle", "disburse", PAID]),
+    (REFUND, ["disburse", "disburse", "disburse", "disburse"]),
+];
+
 #[test]
 fn rule_16_each_state_hears_each_notice() {
-    let rows: [(Change, [&str; 4]); 8] = [
-        // absent, unsettled, succeeded, failed
-        (
-            SAME,
-            [
-                "disburse",
-                "settle",
-                "known",
-                "alipay reports the operation as succeeded",
-            ],
-        ),
-        (INIT, ["nothing", "nothing", "known", "known"]),
-        (
-            CLOSED,
-            [
-                "disburse",
-                "nothing",
-                "alipay reports the operation as closed",
-                "known",
-            ],
-        ),
-        (
-            OTHER_ORDER,
-            ["disburse", "disburse", "disburse", "disburse"],
-        ),
-        (
-            OTHER_AMOUNT,
-            [
-                "disburse",
-                "disburse",
-                "alipay reports the number with other content",
-                "disburse",
-            ],
-        ),
-        (
-            OTHER_PAYEE,
-            [
-                "disburse",
-                "disburse",
-                "known",
-                "alipay reports the operation as succeeded",
-            ],
-        ),
-        (
-            OTHER_OPERATION,
-            [
-                "disburse",
-                "settle",
-                "disburse",
-                "alipay reports the operation as succeeded",
-            ],
-        ),
-        (REFUND, ["disburse", "disburse", "disburse", "disburse"]),
-    ];
-    for (index, (change, [absent, unsettled, succeeded, failed])) in rows.into_iter().enumerate() {
-        let sound = |state| heard(state, change, Memory::Sound);
-        assert_eq!(sound(None), absent, "row {index}, absent");
-        assert_eq!(
-            sound(Some(in_flight())),
-            unsettled,
-            "row {index}, in flight"
-        );
-        assert_eq!(sound(Some(deferred())), unsettled, "row {index}, deferred");
-        assert_eq!(
-            sound(Some(settled(paid()))),
-            succeeded,
-            "row {index}, succeeded"
-        );
-        assert_eq!(
-            sound(Some(settled(closed()))),
-            failed,
-            "row {index}, failed"
-        );
+    for (index, (change, [absent, unsettled, succeeded, failed])) in ROWS.into_iter().enumerate() {
+        for (state, expected) in [
+            (None, absent),
+            (Some(in_flight()), unsettled),
+            (Some(deferred()), unsettled),
+            (Some(settled(paid())), succeeded),
+            (Some(settled(closed())), failed),
+        ] {
+            let name = format!("row {index}, {state:?}");
+            assert_eq!(heard(state, change, Memory::Sound), expected, "{name}");
+        }
     }
 }
 

@@ -1,21 +1,29 @@
 //! Whether the bank would do what a command asks. Nothing here changes anything.
 
 use crate::domain::money::Fen;
-use crate::sandbox::bank::journal::Account;
-use crate::sandbox::bank::{Bank, Command, OrderRef, Payee, Refusal, Role, Status, What};
+use crate::sandbox::bank::payers::account_of;
+use crate::sandbox::bank::{
+    Bank, Command, OrderRef, PERSON_USER_ID, Payee, Payer, Refusal, Role, Status, What,
+};
 
 impl Bank {
     /// Returns the new order and its packet, which are one.
     pub(super) fn check_pay(&self, command: &Command) -> Result<(usize, usize), Refusal> {
-        let payer = command.payer().unwrap_or_default();
-        if payer.starts_with("20880000") {
-            return Err(Refusal::PayerNotExist);
-        }
-        if payer.starts_with("20889999") {
-            return Err(Refusal::PayerUserStatusLimit);
-        }
-        if self.journal.fen(&Account::Merchant) < i128::from(command.amount.get()) {
-            return Err(Refusal::MoneyNotEnough);
+        if let What::Pay {
+            payer: Payer::Agreement(payer),
+            ..
+        } = &command.what
+        {
+            if payer.starts_with("20880000") {
+                return Err(Refusal::PayerNotExist);
+            }
+            if payer.starts_with("20889999") {
+                return Err(Refusal::PayerUserStatusLimit);
+            }
+            let balance = self.journal.fen(&account_of(payer));
+            if &**payer != PERSON_USER_ID && balance < i128::from(command.amount.get()) {
+                return Err(Refusal::MoneyNotEnough);
+            }
         }
         let order = self.orders.len();
         Ok((order, order))
@@ -39,7 +47,7 @@ impl Bank {
             }
             Payee::UserId(_) | Payee::LogonId(_) => {}
         }
-        if self.packet(packet).payer == payee.user_id() {
+        if self.packet(packet).payer.as_deref() == Some(&*payee.user_id()) {
             return Err(Refusal::PayerPayeeEqual);
         }
         self.check_packet(packet, command.amount)?;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::adapters::alipay::sign::SignType;
+use crate::adapters::alipay::wire::Charset;
 use crate::domain::money::Fen;
 use crate::domain::time::UnixMillis;
-use crate::sandbox::bank::PERSON_USER_ID;
 
 /// A request that moves money. Two are the same exactly when they are equal in every field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,12 +27,12 @@ pub struct Command {
 /// What is to move.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
-    /// alipay.fund.coupon.order.agreement.pay
+    /// alipay.fund.coupon.order.agreement.pay, app.pay, page.pay
     Pay {
         /// The pay order's number.
         out_order_no: Arc<str>,
         /// Who pays.
-        payer_user_id: Arc<str>,
+        payer: Payer,
     },
     /// alipay.fund.coupon.order.disburse
     Disburse {
@@ -47,6 +48,15 @@ pub enum What {
         /// The pay order's number.
         auth_no: Arc<str>,
     },
+}
+
+/// Who fills a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payer {
+    /// This user, by agreement: at once, without being asked.
+    Agreement(Arc<str>),
+    /// Whoever pays on the phone or at the cashier, before the order's time is up.
+    Person,
 }
 
 /// An order by Alipay's number or by the merchant's.
@@ -115,7 +125,7 @@ impl Command {
             pay_timeout: None,
             what: What::Pay {
                 out_order_no,
-                payer_user_id: Arc::from(PERSON_USER_ID),
+                payer: Payer::Person,
             },
         }
     }
@@ -130,11 +140,11 @@ impl Command {
         }
     }
 
-    /// Who pays, for a pay.
-    pub(crate) fn payer(&self) -> Option<&str> {
+    /// Whether a person is to pay, on the phone or at the cashier.
+    pub(crate) fn awaits_person(&self) -> bool {
         match &self.what {
-            What::Pay { payer_user_id, .. } => Some(payer_user_id),
-            What::Disburse { .. } | What::Refund { .. } => None,
+            What::Pay { payer, .. } => *payer == Payer::Person,
+            What::Disburse { .. } | What::Refund { .. } => false,
         }
     }
 }
@@ -195,12 +205,38 @@ impl Status {
 }
 
 /// How a command is to be taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
     /// When its money moves.
     pub effect: Effect,
     /// What a used number answers.
     pub idempotency: Idempotency,
+    /// Which call it came with; `None` for what the console does.
+    pub origin: Option<Arc<Origin>>,
+}
+
+/// What a call said beside its content. The bank only keeps it, for the notification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Where the notification goes to.
+    pub notify_url: Option<Arc<str>>,
+    /// Where the cashier sends the browser to after payment.
+    pub return_url: Option<Arc<str>>,
+    /// The call's sign type, which Alipay signs with too.
+    pub sign_type: SignType,
+    /// The call's charset.
+    pub charset: Charset,
+    /// For whom the app acted.
+    pub merchant: ActedFor,
+}
+
+/// For whom an app calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActedFor {
+    /// For itself.
+    Itself,
+    /// For a merchant who gave it an `app_auth_token`.
+    Merchant,
 }
 
 /// When the money of a command moves.

@@ -7,7 +7,7 @@ use crate::domain::money::Fen;
 use crate::domain::time::UnixMillis;
 use crate::sandbox::bank::command::masked;
 use crate::sandbox::bank::{
-    Bank, OperationKind, OrderRef, PERSON_USER_ID, Payee, Receipt, Refusal, What, visible,
+    Bank, OperationKind, OrderRef, Origin, Payee, Receipt, Refusal, TEST_PAYERS, What, visible,
 };
 
 /// An operation by Alipay's number or by the merchant's.
@@ -41,10 +41,10 @@ pub struct Details {
     pub extra_param: Option<Arc<str>>,
     /// When the operation was accepted.
     pub created_at: UnixMillis,
-    /// Who filled the packet.
-    pub payer_user_id: Arc<str>,
+    /// Who filled the packet, once somebody has.
+    pub payer_user_id: Option<Arc<str>>,
     /// Masked.
-    pub payer_logon_id: String,
+    pub payer_logon_id: Option<String>,
     /// Who got the share, of a disburse.
     pub payee_user_id: Option<Arc<str>>,
     /// Masked.
@@ -53,7 +53,27 @@ pub struct Details {
     pub refunded_fen: u64,
 }
 
+/// Money has moved, and the merchant wants to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Happening {
+    /// The operation.
+    pub details: Details,
+    /// The call that it is told of; for an automatic refund that of the packet's pay.
+    pub origin: Arc<Origin>,
+}
+
 impl Bank {
+    /// What happened since the last time that this was asked, oldest first.
+    pub fn take_happened(&mut self) -> Vec<Happening> {
+        let happened = std::mem::take(&mut self.happened);
+        let told = happened.into_iter().filter_map(|operation| {
+            let origin = self.operations.get(operation)?.origin.clone()?;
+            let details = self.details(operation);
+            Some(Happening { details, origin })
+        });
+        told.collect()
+    }
+
     /// Finds an operation by any pair of its numbers.
     ///
     /// Operations younger than `lag` cannot be seen yet.
@@ -98,7 +118,7 @@ impl Bank {
         })
     }
 
-    fn details(&self, operation: usize) -> Details {
+    pub(super) fn details(&self, operation: usize) -> Details {
         let op = &self.operations[operation];
         let packet = self.packet(op.packet);
         let payee = match &op.command.what {
@@ -107,18 +127,17 @@ impl Bank {
         };
         let is_refund = op.command.kind() == OperationKind::Refund;
         let caption = &op.command.caption;
-        let payer_logon_id = if &*packet.payer == PERSON_USER_ID {
-            "138******0001".to_owned()
-        } else {
-            masked(&packet.payer)
-        };
+        let payer_logon_id = packet.payer.as_deref().map(|payer| {
+            let known = TEST_PAYERS.iter().find(|known| known.user_id == payer);
+            known.map_or_else(|| masked(payer), |known| masked(known.logon_id))
+        });
         Details {
             receipt: self.receipt(operation),
             order_title: Arc::clone(if is_refund { &packet.title } else { caption }),
             remark: is_refund.then(|| Arc::clone(caption)),
             extra_param: op.command.extra_param.clone(),
             created_at: op.created_at,
-            payer_user_id: Arc::clone(&packet.payer),
+            payer_user_id: packet.payer.clone(),
             payer_logon_id,
             payee_user_id: payee.map(Payee::user_id),
             payee_logon_id: payee.map(Payee::masked_logon_id),

@@ -52,6 +52,14 @@ pub struct PacketView {
     pub amount: Fen,
     /// Whether it is paid.
     pub status: Status,
+    /// Its title.
+    pub title: String,
+    /// Who paid it, or is to pay it by agreement; `None` while it waits for a person.
+    pub payer_user_id: Option<String>,
+    /// Whether a person can pay it now.
+    pub waits_for_person: bool,
+    /// When it closes, should nobody have paid it.
+    pub pay_until: UnixMillis,
     /// Disbursed so far, in fen.
     pub disbursed_fen: u64,
     /// Refunded so far, in fen.
@@ -151,6 +159,10 @@ impl Bank {
                 auth_no: order.auth_no.as_ref().to_owned(),
                 amount: packet.amount,
                 status: packet.status,
+                title: packet.title.as_ref().to_owned(),
+                payer_user_id: packet.payer.as_deref().map(str::to_owned),
+                waits_for_person: packet.status == Status::Init && packet.payer.is_none(),
+                pay_until: packet.pay_until,
                 disbursed_fen: packet.disbursed_fen,
                 refunded_fen: packet.refunded_fen,
                 left_fen: packet.left_fen(),

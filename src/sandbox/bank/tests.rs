@@ -7,7 +7,7 @@ use crate::domain::money::Fen;
 use crate::domain::time::UnixMillis;
 use crate::sandbox::bank::{
     Bank, Command, Effect, Idempotency, OpenError, Opening, OperationKind, OperationRef, OrderRef,
-    PERSON_USER_ID, Payee, QueryBy, Receipt, Refusal, Status, Terms, What,
+    PERSON_USER_ID, Payee, Payer, QueryBy, Receipt, Refusal, Status, Terms, What,
 };
 
 const NOW: UnixMillis = UnixMillis(1_795_312_801_234);
@@ -18,6 +18,7 @@ fn terms(idempotency: Idempotency) -> Terms {
     Terms {
         effect: Effect::Now,
         idempotency,
+        origin: None,
     }
 }
 
@@ -53,7 +54,7 @@ fn refund(auth_no: &Arc<str>, number: &str, fen: u64) -> Command {
 fn pay(number: &str, fen: u64) -> Command {
     let what = What::Pay {
         out_order_no: Arc::from(number),
-        payer_user_id: Arc::from("2088102000000002"),
+        payer: Payer::Agreement(Arc::from("2088102000000002")),
     };
     command(number, fen, what)
 }
@@ -124,7 +125,7 @@ fn refusals_name_their_reason_and_move_nothing() {
     let pay_from = |payer: &str| Command {
         what: What::Pay {
             out_order_no: Arc::from("N"),
-            payer_user_id: Arc::from(payer),
+            payer: Payer::Agreement(Arc::from(payer)),
         },
         ..pay("N", 1)
     };
@@ -241,6 +242,7 @@ fn a_late_effect_is_init_until_its_instant_and_closes_when_the_packet_is_empty_b
     let late = |effect| Terms {
         effect,
         idempotency: Idempotency::Replay,
+        origin: None,
     };
     let first = bank.execute(disburse("P", "1", 700), late(Effect::At(later)), NOW);
     assert_eq!(first.unwrap().status, Status::Init);
@@ -316,7 +318,8 @@ fn what_is_younger_than_the_lag_cannot_be_seen() {
     let at = NOW.plus(Duration::from_secs(60));
     let packet = auth_no(&mut bank, "P");
     let replay = terms(Idempotency::Replay);
-    bank.execute(disburse("P", "1", 1), replay, at).unwrap();
+    bank.execute(disburse("P", "1", 1), replay.clone(), at)
+        .unwrap();
     bank.execute(refund(&packet, "F", 1), replay, at).unwrap();
     let by = |order: &str, operation: &str| QueryBy {
         order: OrderRef::OutOrderNo(Arc::from(order)),
@@ -364,6 +367,8 @@ struct Step {
     packet: u8,
     fen: u64,
     delay_ms: u64,
+    /// How many minutes pass before it.
+    minutes: u64,
     idempotency: Idempotency,
 }
 
@@ -372,15 +377,20 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let kinds = prop::sample::select(vec![Pay, Disburse, Disburse, Refund]);
     let modes = prop::sample::select(vec![Idempotency::Replay, Idempotency::AlreadyUsed]);
     let delays = prop::sample::select(vec![0, 0, 0, 1, 5]);
-    let step = (kinds, 0_u8..8, 0_u8..3, 1_u64..900, delays, modes);
-    let step = step.prop_map(|(kind, number, packet, fen, delay_ms, idempotency)| Step {
-        kind,
-        number,
-        packet,
-        fen,
-        delay_ms,
-        idempotency,
-    });
+    // Long enough for orders to close and remainders to go back.
+    let minutes = prop::sample::select(vec![0, 0, 0, 0, 30, 60, 24 * 60]);
+    let step = (kinds, 0_u8..8, 0_u8..3, 1_u64..900, delays, minutes, modes);
+    let step = step.prop_map(
+        |(kind, number, packet, fen, delay_ms, minutes, idempotency)| Step {
+            kind,
+            number,
+            packet,
+            fen,
+            delay_ms,
+            minutes,
+            idempotency,
+        },
+    );
     prop::collection::vec(step, 0..60)
 }
 
@@ -391,7 +401,7 @@ proptest! {
         let mut now = NOW;
         let mut first_receipts: Vec<Receipt> = Vec::new();
         for step in steps {
-            now = now.plus(Duration::from_millis(1));
+            now = now.plus(Duration::from_millis(1 + step.minutes * 60_000));
             let packet = ["P", "U", "0"][usize::from(step.packet)];
             let number = step.number.to_string();
             let command = match step.kind {
@@ -406,7 +416,7 @@ proptest! {
                 0 => Effect::Now,
                 delay_ms => Effect::At(now.plus(Duration::from_millis(delay_ms))),
             };
-            let terms = Terms { effect, idempotency: step.idempotency };
+            let terms = Terms { effect, idempotency: step.idempotency, origin: None };
             if let Ok(receipt) = bank.execute(command, terms, now) {
                 let same = first_receipts.iter().find(|first| {
                     first.auth_no == receipt.auth_no

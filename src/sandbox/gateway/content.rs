@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use crate::domain::ident::PayTimeout;
 use crate::domain::money::Fen;
 use crate::sandbox::bank::{
-    Command, MERCHANT_USER_ID, OperationRef, OrderRef, Payee, QueryBy, What,
+    Command, MERCHANT_USER_ID, OperationRef, OrderRef, Payee, Payer, QueryBy, What,
 };
 use crate::sandbox::gateway::protocol::Method;
 
@@ -23,6 +23,8 @@ use crate::sandbox::gateway::protocol::Method;
 pub(super) enum Content {
     Money(Command),
     Query(QueryBy),
+    /// The certificate of this `alipay_cert_sn`.
+    Certificate(Arc<str>),
 }
 
 /// Why `biz_content` asks for nothing.
@@ -32,7 +34,7 @@ pub(super) enum ContentError {
     Illegal,
 }
 
-/// Every member of the four methods. Names and lengths: Alipay fund.coupon.
+/// Every member of all methods. Names and lengths: Alipay fund.coupon.
 #[derive(Deserialize)]
 struct Members<'a> {
     #[serde(borrow)]
@@ -61,6 +63,8 @@ struct Members<'a> {
     pay_timeout: Option<Cow<'a, str>>,
     #[serde(borrow)]
     extra_param: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    alipay_cert_sn: Option<Cow<'a, str>>,
     /// A string as a rule; a bare number occurs in Alipay's own examples.
     #[serde(borrow)]
     amount: Option<&'a RawValue>,
@@ -78,10 +82,14 @@ pub(super) fn read(method: Method, biz_content: &str) -> Result<Content, Content
             Category::Io | Category::Syntax | Category::Eof => ContentError::NotJson,
         })?;
     match method {
+        Method::AppPay | Method::PagePay => members.pay_by_person(),
         Method::AgreementPay => members.pay(),
         Method::Disburse => members.disburse(),
         Method::Refund => members.refund(),
         Method::Query => members.query(),
+        Method::DownloadCertificate => {
+            required(&members.alipay_cert_sn, 64).map(Content::Certificate)
+        }
     }
     .ok_or(ContentError::Illegal)
 }
@@ -91,8 +99,17 @@ impl Members<'_> {
         let what = What::Pay {
             out_order_no: required(&self.out_order_no, 64)?,
             // The document calls it optional; then the merchant is meant.
-            payer_user_id: text(&self.payer_user_id, 32)?
-                .unwrap_or_else(|| Arc::from(MERCHANT_USER_ID)),
+            payer: Payer::Agreement(
+                text(&self.payer_user_id, 32)?.unwrap_or_else(|| Arc::from(MERCHANT_USER_ID)),
+            ),
+        };
+        self.command(&self.order_title, what)
+    }
+
+    fn pay_by_person(&self) -> Option<Content> {
+        let what = What::Pay {
+            out_order_no: required(&self.out_order_no, 64)?,
+            payer: Payer::Person,
         };
         self.command(&self.order_title, what)
     }

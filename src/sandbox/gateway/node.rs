@@ -1,5 +1,7 @@
 //! The response nodes. Texts and fields: Alipay fund.coupon; absent fields are left out.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use crate::adapters::alipay::wire::timestamp_gmt8;
@@ -24,7 +26,9 @@ impl Code {
     pub(super) fn of_protocol(sub_code: &str) -> Self {
         if sub_code.starts_with("aop.") {
             Self::InsufficientToken
-        } else if sub_code.starts_with("isv.missing-") {
+        } else if sub_code.starts_with("isv.missing-")
+            || sub_code == "isv.decryption-error-missing-encrypt-type"
+        {
             Self::MissingArguments
         } else {
             Self::InvalidArguments
@@ -82,6 +86,8 @@ struct Members<'a> {
     sub_code: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sub_msg: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alipay_cert_content: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     amount: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -163,6 +169,17 @@ impl Node {
         members.node()
     }
 
+    /// A certificate's PEM text, in base64.
+    pub(super) fn certificate(pem: &str) -> Self {
+        Members {
+            code: Code::Success.number(),
+            msg: Code::Success.msg(),
+            alipay_cert_content: Some(STANDARD.encode(pem)),
+            ..Members::default()
+        }
+        .node()
+    }
+
     /// What a query finds.
     pub(super) fn details(details: &Details) -> Self {
         Members {
@@ -172,13 +189,17 @@ impl Node {
             order_title: Some(&details.order_title),
             payee_logon_id: details.payee_logon_id.as_deref(),
             payee_user_id: details.payee_user_id.as_deref(),
-            payer_logon_id: Some(&details.payer_logon_id),
-            payer_user_id: Some(&details.payer_user_id),
+            payer_logon_id: details.payer_logon_id.as_deref(),
+            payer_user_id: details.payer_user_id.as_deref(),
             remark: details.remark.as_deref(),
             total_pay_refund_amount: Some(yuan(details.refunded_fen)),
             ..receipt_members(&details.receipt)
         }
         .node()
+    }
+
+    pub(super) fn is_success(&self) -> bool {
+        self.0.starts_with(r#"{"code":"10000""#)
     }
 
     pub(super) fn json(&self) -> &str {

@@ -5,17 +5,14 @@
 //! type, signature, token), the timestamp's window, which member wins when the query string and
 //! the body have the same one (the query string's), and that unknown members are signed but
 //! otherwise ignored.
-//!
-//! Not offered: GBK requests (`isv.invalid-charset`), AES content (`isv.invalid-encrypt-type`),
-//! certificate mode (its members are ignored), and the methods that need a phone or a browser
-//! (`isv.invalid-method`).
 
-use crate::adapters::alipay::sign::{SignType, canonical_string};
-use crate::adapters::alipay::wire::{
-    ERROR_NODE_NAME, form_decode, node_name, parse_timestamp_gmt8,
-};
+use crate::adapters::alipay::sign::SignType;
+use crate::adapters::alipay::wire::{Charset, ERROR_NODE_NAME, parse_timestamp_gmt8};
 use crate::domain::time::UnixMillis;
+use crate::sandbox::ContentMode;
+use crate::sandbox::bank::ActedFor;
 use crate::sandbox::gateway::node::Code;
+use crate::sandbox::gateway::params::Params;
 use crate::sandbox::state::State;
 
 /// How far a timestamp may be from the sandbox's clock, in milliseconds, either way.
@@ -26,69 +23,52 @@ const TIMESTAMP_WINDOW_MS: u64 = 15 * 60 * 1000;
 /// The methods that the sandbox knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Method {
+    /// Made for the phone; as a call it fails.
+    AppPay,
+    /// Made for a browser.
+    PagePay,
     AgreementPay,
     Disburse,
     Refund,
     Query,
+    /// Hands out Alipay's certificate of a number.
+    DownloadCertificate,
 }
 
 impl Method {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 7] = [
+        Self::AppPay,
+        Self::PagePay,
         Self::AgreementPay,
         Self::Disburse,
         Self::Refund,
         Self::Query,
+        Self::DownloadCertificate,
     ];
 
     pub(super) fn as_str(self) -> &'static str {
         match self {
+            Self::AppPay => "alipay.fund.coupon.order.app.pay",
+            Self::PagePay => "alipay.fund.coupon.order.page.pay",
             Self::AgreementPay => "alipay.fund.coupon.order.agreement.pay",
             Self::Disburse => "alipay.fund.coupon.order.disburse",
             Self::Refund => "alipay.fund.coupon.order.refund",
             Self::Query => "alipay.fund.coupon.operation.query",
+            Self::DownloadCertificate => "alipay.open.app.alipaycert.download",
         }
     }
 
-    pub(super) fn node_name(self) -> String {
-        node_name(self.as_str())
-    }
-}
-
-/// The params of one call, merged from the query string and the body.
-pub(super) struct Params(Vec<(String, String)>);
-
-impl Params {
-    /// Reads both forms.
-    pub(super) fn read(query: &str, body: &[u8]) -> Result<Self, Rejection> {
-        // A body with JSON or nothing in it has no params; that is found out by their absence.
-        let mut params = form_decode(query.as_bytes())
-            .map_err(|_malformed| Rejection::early("isv.invalid-charset"))?;
-        let of_query = params.len();
-        let of_body =
-            form_decode(body).map_err(|_malformed| Rejection::early("isv.invalid-charset"))?;
-        for (name, value) in of_body {
-            let known = params
-                .iter()
-                .take(of_query)
-                .any(|(known, _)| *known == name);
-            if !known {
-                params.push((name, value));
-            }
+    /// The name of the node that answers it.
+    pub(super) fn node_name(self) -> &'static str {
+        match self {
+            Self::AppPay => "alipay_fund_coupon_order_app_pay_response",
+            Self::PagePay => "alipay_fund_coupon_order_page_pay_response",
+            Self::AgreementPay => "alipay_fund_coupon_order_agreement_pay_response",
+            Self::Disburse => "alipay_fund_coupon_order_disburse_response",
+            Self::Refund => "alipay_fund_coupon_order_refund_response",
+            Self::Query => "alipay_fund_coupon_operation_query_response",
+            Self::DownloadCertificate => "alipay_open_app_alipaycert_download_response",
         }
-        Ok(Self(params))
-    }
-
-    /// The value of a param; empty ones count as absent.
-    pub(super) fn get(&self, wanted: &str) -> Option<&str> {
-        let found = self.0.iter().find(|(name, _)| name == wanted);
-        found
-            .map(|(_, value)| value.as_str())
-            .filter(|value| !value.is_empty())
-    }
-
-    fn canonical(&self) -> String {
-        let params = self.0.iter();
-        canonical_string(params.map(|(name, value)| (name.as_str(), value.as_str())))
     }
 }
 
@@ -96,7 +76,16 @@ impl Params {
 pub(super) struct Call<'a> {
     pub(super) method: Method,
     pub(super) sign_type: SignType,
-    pub(super) biz_content: &'a str,
+    pub(super) charset: Charset,
+    pub(super) merchant: ActedFor,
+    pub(super) content_mode: ContentMode,
+    pub(super) params: &'a Params,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn biz_content(&self) -> &'a str {
+        self.params.get("biz_content").unwrap_or_default()
+    }
 }
 
 /// A call that the gateway turns away before any business.
@@ -104,7 +93,7 @@ pub(super) struct Call<'a> {
 pub(super) struct Rejection {
     pub(super) code: Code,
     pub(super) sub_code: &'static str,
-    pub(super) node_name: String,
+    pub(super) node_name: &'static str,
     pub(super) signing: Signing,
 }
 
@@ -117,11 +106,11 @@ pub(super) enum Signing {
 
 impl Rejection {
     /// Before the method is known: in the legacy node.
-    fn early(sub_code: &'static str) -> Self {
+    pub(super) fn early(sub_code: &'static str) -> Self {
         Self {
             code: Code::of_protocol(sub_code),
             sub_code,
-            node_name: ERROR_NODE_NAME.to_owned(),
+            node_name: ERROR_NODE_NAME,
             signing: Signing::Signed(SignType::Rsa2),
         }
     }
@@ -154,23 +143,25 @@ pub(super) fn check<'a>(state: &State, params: &'a Params) -> Result<Call<'a>, R
             ..Rejection::early(sub_code)
         }
     };
-    check_form(params, state.now()).map_err(reject(SignType::Rsa2))?;
+    let (charset, content_mode) =
+        check_form(params, state.wall_now()).map_err(reject(SignType::Rsa2))?;
     let sign_type = check_sign_type(params).map_err(reject(SignType::Rsa2))?;
+    check_certificates(state, params).map_err(reject(sign_type))?;
     check_signature(state, params, sign_type).map_err(reject(sign_type))?;
-    check_token(params).map_err(reject(sign_type))?;
+    let merchant = check_token(params).map_err(reject(sign_type))?;
     Ok(Call {
         method,
         sign_type,
-        biz_content: params.get("biz_content").unwrap_or_default(),
+        charset,
+        merchant,
+        content_mode,
+        params,
     })
 }
 
-fn check_form(params: &Params, now: UnixMillis) -> Result<(), &'static str> {
-    // Source: without a charset Alipay assumes GBK, which the sandbox does not speak.
-    let charset = params.get("charset").unwrap_or("gbk");
-    if !charset.eq_ignore_ascii_case("utf-8") {
-        return Err("isv.invalid-charset");
-    }
+/// The timestamp is held against the wall clock, even where the sandbox's own clock runs ahead.
+fn check_form(params: &Params, now: UnixMillis) -> Result<(Charset, ContentMode), &'static str> {
+    let charset = params.charset().ok_or("isv.invalid-charset")?;
     let format = params.get("format").unwrap_or("JSON");
     if !format.eq_ignore_ascii_case("json") {
         return Err("isv.invalid-format");
@@ -185,10 +176,11 @@ fn check_form(params: &Params, now: UnixMillis) -> Result<(), &'static str> {
     if sent_at.abs_diff(now.0) > TIMESTAMP_WINDOW_MS {
         return Err("isv.invalid-timestamp");
     }
-    if params.get("encrypt_type").is_some() {
-        return Err("isv.invalid-encrypt-type");
+    match params.get("encrypt_type") {
+        None => Ok((charset, ContentMode::Plain)),
+        Some("AES") => Ok((charset, ContentMode::Encrypted)),
+        Some(_) => Err("isv.invalid-encrypt-type"),
     }
-    Ok(())
 }
 
 fn check_sign_type(params: &Params) -> Result<SignType, &'static str> {
@@ -200,22 +192,48 @@ fn check_sign_type(params: &Params) -> Result<SignType, &'static str> {
         .map_err(|_unknown| "isv.invalid-signature-type")
 }
 
+/// Source: the sub codes. Our reading: the order, the one for a root that is not Alipay's, and
+/// that an app's certificate ends by the sandbox's own clock.
+fn check_certificates(state: &State, params: &Params) -> Result<(), &'static str> {
+    let Some(certified) = state.identities.certified() else {
+        return Ok(());
+    };
+    let app_cert_sn = params.get("app_cert_sn");
+    let app_cert_sn = app_cert_sn.ok_or("isv.missing-app-cert-sn")?;
+    let root_cert_sn = params.get("alipay_root_cert_sn");
+    let root_cert_sn = root_cert_sn.ok_or("isv.missing-alipay-root-cert-sn")?;
+    let app = &certified.app.certificate;
+    if app_cert_sn != app.serial_number() {
+        return Err("isv.app-cert-not-exist");
+    }
+    let unix_seconds = i64::try_from(state.now().0 / 1000).unwrap_or(i64::MAX);
+    if !app.is_valid_at(unix_seconds) {
+        return Err("isv.app-cert-expired");
+    }
+    if root_cert_sn != certified.root_cert_sn() {
+        return Err("isv.invalid-parameter");
+    }
+    Ok(())
+}
+
 fn check_signature(
     state: &State,
     params: &Params,
     sign_type: SignType,
 ) -> Result<(), &'static str> {
     let sign = params.get("sign").ok_or("isv.missing-signature")?;
-    let verifier = &state.pair(sign_type).verifier;
+    let verifier = state.verifier(sign_type);
     verifier
-        .verify(params.canonical().as_bytes(), sign)
+        .verify(&params.canonical(), sign)
         .map_err(|_mismatch| "isv.invalid-signature")
 }
 
 /// Our reading: the sandbox takes any token but those that begin with `expired`, `noapi` and
 /// `invalid`, so that each error can be had.
-fn check_token(params: &Params) -> Result<(), &'static str> {
-    let token = params.get("app_auth_token").unwrap_or_default();
+fn check_token(params: &Params) -> Result<ActedFor, &'static str> {
+    let Some(token) = params.get("app_auth_token") else {
+        return Ok(ActedFor::Itself);
+    };
     if token.starts_with("expired") {
         return Err("aop.app-auth-token-time-out");
     }
@@ -225,5 +243,18 @@ fn check_token(params: &Params) -> Result<(), &'static str> {
     if token.starts_with("invalid") {
         return Err("aop.invalid-app-auth-token");
     }
-    Ok(())
+    Ok(ActedFor::Merchant)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Method;
+    use crate::adapters::alipay::wire::node_name;
+
+    #[test]
+    fn every_method_is_answered_in_its_own_node() {
+        for method in Method::ALL {
+            assert_eq!(method.node_name(), node_name(method.as_str()));
+        }
+    }
 }

@@ -108,6 +108,7 @@ impl Translation {
             inconclusive: 0,
             rescues: u32::from(known.rescues),
             first_seen_at: NOW,
+            numbers: None,
             unresolved_announced: false,
         }
     }

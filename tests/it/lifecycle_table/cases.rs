@@ -395,6 +395,7 @@ fn pending(fingerprint: Fingerprint, maybe_sent: bool) -> Pending {
         inconclusive: 0,
         rescues: 0,
         first_seen_at: NOW,
+        numbers: None,
         unresolved_announced: false,
     }
 }
@@ -472,7 +473,7 @@ fn verdict(word: Word) -> Option<Verdict> {
         Word::Succeeded => Verdict::Succeeded(Receipt::default()),
         Word::Refused => Verdict::Refused(refusal()),
         Word::RefusedUnconfirmed => Verdict::RefusedUnconfirmed(refusal()),
-        Word::InProgress => Verdict::InProgress,
+        Word::InProgress => Verdict::InProgress(None),
         Word::Unknown => Verdict::Unknown(Doubt::TimedOut),
         Word::AlreadyUsed => Verdict::AlreadyUsed,
         Word::NotExecuted => Verdict::NotExecuted(NotExecuted::NotSent),

@@ -72,6 +72,28 @@ async fn a_true_notice_is_answered_success_once_its_event_is_confirmed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copies_at_the_same_time_become_one_event() {
+    let place = Place::start("notify-copies", |_| {}).await;
+    let body = place.alipay.signed(place.alipay.refund("T1", &[]));
+    let posts = (0..32).map(|_| place.post("main", body.clone()));
+    for answer in futures_util::future::join_all(posts).await {
+        assert_eq!(answer, success());
+    }
+    let last = place.alipay.signed(place.alipay.refund("T2", &[]));
+    assert_eq!(place.post("main", last).await, success());
+    // Events come in the order in which they were confirmed, so none of the copies is to come.
+    eventually("the last event", async || {
+        let events = place.subscriber.events();
+        events
+            .iter()
+            .any(|event| event["data"]["out_request_no"] == "T2")
+    })
+    .await;
+    assert_eq!(place.subscriber.count(), 2);
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_notice_in_gbk_is_verified_over_its_own_bytes() {
     let place = Place::start("notify-gbk", |_| {}).await;
     let mut params = place.alipay.refund("T1", &[("charset", "GBK")]);
@@ -184,10 +206,10 @@ async fn what_is_not_a_true_notice_changes_nothing() {
     }
     // Other paths and methods.
     let good = place.alipay.signed(place.alipay.refund("T9", &[]));
-    for app in ["stranger", "Main", "main%20"] {
+    for app in ["stranger", "Main", "main%20", "main%FF"] {
         assert_eq!(place.post(app, good.clone()).await, fail(404), "{app}");
     }
-    assert_eq!(place.counted("(none)", "unknown_app"), 3);
+    assert_eq!(place.counted("(none)", "unknown_app"), 4);
     assert!(!place.assembly.metrics.encode().contains("stranger"));
     assert_eq!(place.post("main/", good.clone()).await.0, 404);
     assert_eq!(place.post("../../metrics", good.clone()).await.0, 404);
@@ -242,6 +264,26 @@ async fn without_redis_a_notice_is_not_answered_success_and_its_repetition_is() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_rabbitmq_a_notice_is_not_answered_success_and_its_repetition_is() {
+    let place = Place::start("notify-amqp", |_| {}).await;
+    let body = place.alipay.signed(place.alipay.refund("T1", &[]));
+    place.amqp.set(Mode::Refuse);
+    place.amqp.cut().await;
+    assert_eq!(place.post("main", body.clone()).await, fail(503));
+    assert_eq!(
+        keys(&place.prefix).await,
+        [""; 0],
+        "nothing is marked as told"
+    );
+    assert_eq!(place.subscriber.count(), 0);
+    place.amqp.set(Mode::Pass);
+    let success = async || place.post("main", body.clone()).await == success();
+    eventually("a success", success).await;
+    eventually("the event", async || place.subscriber.count() == 1).await;
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_source_that_sends_too_many_is_put_off_and_others_are_not() {
     let place = Place::start("notify-rate", |config| {
         config.notify.rate_per_source = NonZeroU32::new(5).unwrap();
@@ -257,7 +299,7 @@ async fn a_source_that_sends_too_many_is_put_off_and_others_are_not() {
         answer.unwrap().status().as_u16()
     };
     let mut statuses = Vec::new();
-    for _ in 0..40 {
+    for _ in 0..200 {
         statuses.push(post("192.0.2.1").await);
     }
     assert_eq!(statuses[..5], [403; 5]);

@@ -33,6 +33,7 @@ pub(crate) struct Place {
     pub(crate) forger: Alipay,
     pub(crate) subscriber: Subscriber,
     pub(crate) redis: Proxy,
+    pub(crate) amqp: Proxy,
     pub(crate) assembly: Assembly,
     pub(crate) http: reqwest::Client,
     config: Config,
@@ -41,7 +42,7 @@ pub(crate) struct Place {
     running: JoinHandle<()>,
 }
 
-fn config(prefix: &str, redis: &str, alipay: &PrivateKey) -> Config {
+fn config(prefix: &str, (amqp, redis): (&str, &str), alipay: &PrivateKey) -> Config {
     let app = PrivateKey::generate().unwrap();
     let keys = format!(
         "private_key = \"\"\"{}\"\"\"\nalipay_public_key = \"\"\"{}\"\"\"\n",
@@ -49,11 +50,10 @@ fn config(prefix: &str, redis: &str, alipay: &PrivateKey) -> Config {
         alipay.public_key().to_spki_pem()
     );
     let text = format!(
-        "[rabbitmq]\nurls = [\"{}\"]\nprefix = \"{prefix}\"\n[redis]\nurls = [\"{redis}\"]\n\
+        "[rabbitmq]\nurls = [\"{amqp}\"]\nprefix = \"{prefix}\"\n[redis]\nurls = [\"{redis}\"]\n\
          [alipay]\ndefault_app = \"main\"\ngateway = \"http://127.0.0.1:9/gateway.do\"\n\
          [alipay.apps.main]\napp_id = \"{APP_ID}\"\n{keys}\
          [alipay.apps.other]\napp_id = \"{OTHER_APP_ID}\"\n{keys}",
-        amqp_url()
     );
     let mut config = Config::parse(&text, Path::new("test.toml"), std::iter::empty())
         .unwrap_or_else(|problems| panic!("{problems}"));
@@ -67,7 +67,9 @@ impl Place {
         let prefix = unique_prefix(topic);
         let key = PrivateKey::generate().unwrap();
         let redis = Proxy::before(&redis_url());
-        let mut config = config(&prefix, &redis.url(&redis_url()), &key);
+        let amqp = Proxy::before(&amqp_url());
+        let urls = (amqp.url(&amqp_url()), redis.url(&redis_url()));
+        let mut config = config(&prefix, (&urls.0, &urls.1), &key);
         change(&mut config);
         let parts = assembly::prepare(&config).unwrap();
         let assembly = assembly::connect(&config, parts).await.unwrap();
@@ -95,6 +97,7 @@ impl Place {
             forger: Alipay::new(PrivateKey::generate().unwrap(), APP_ID),
             subscriber,
             redis,
+            amqp,
             assembly,
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             config,
@@ -125,7 +128,8 @@ impl Place {
         self.stop.cancel();
         self.server.stopped().await;
         self.running.await.unwrap();
-        let options = rabbitmq_options(&self.config).unwrap();
+        let mut options = rabbitmq_options(&self.config).unwrap();
+        options.urls = vec![amqp_url().into()];
         demolish(&amqp_url(), &options).await;
     }
 }

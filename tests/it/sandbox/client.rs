@@ -1,24 +1,29 @@
 //! A sandbox on a clock of the test's, and a client that signs as Alipay's SDKs do.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use hongbaod::adapters::alipay::sign::{SignType, Signer, Verifier, canonical_string};
+use hongbaod::adapters::alipay::sign::{
+    SignType, Signer, Verifier, canonical_bytes, canonical_string,
+};
 use hongbaod::adapters::alipay::wire::{
-    Envelope, decode_node, form_encode, node_name, timestamp_gmt8, verify_node,
+    Envelope, decode_node, form_decode_bytes, form_encode, node_name, timestamp_gmt8, verify_node,
 };
 use hongbaod::domain::ident::MerchantNo;
 use hongbaod::domain::money::Fen;
 use hongbaod::domain::time::UnixMillis;
 use hongbaod::sandbox::faults::Faults;
 use hongbaod::sandbox::keys::SandboxKeys;
-use hongbaod::sandbox::{APP_ID, RunningSandbox, Sandbox, SandboxOptions};
+use hongbaod::sandbox::{APP_ID, NotifyTargets, RunningSandbox, Sandbox, SandboxOptions};
 use serde_json::{Value, json};
 
 pub(crate) const DISBURSE: &str = "alipay.fund.coupon.order.disburse";
 pub(crate) const REFUND: &str = "alipay.fund.coupon.order.refund";
 pub(crate) const PAY: &str = "alipay.fund.coupon.order.agreement.pay";
+pub(crate) const APP_PAY: &str = "alipay.fund.coupon.order.app.pay";
+pub(crate) const PAGE_PAY: &str = "alipay.fund.coupon.order.page.pay";
 pub(crate) const QUERY: &str = "alipay.fund.coupon.operation.query";
 
 /// 2026-11-22 10:00:01 in GMT+8.
@@ -39,11 +44,11 @@ pub(crate) struct Lab {
     pub(crate) sandbox: RunningSandbox,
     pub(crate) http: reqwest::Client,
     now_ms: Arc<AtomicU64>,
-    signer: Signer,
-    verifier: Verifier,
+    pub(crate) signer: Signer,
+    pub(crate) verifier: Verifier,
 }
 
-fn keys() -> &'static SandboxKeys {
+pub(crate) fn keys() -> &'static SandboxKeys {
     static KEYS: OnceLock<SandboxKeys> = OnceLock::new();
     KEYS.get_or_init(|| SandboxKeys::generate().unwrap())
 }
@@ -54,17 +59,27 @@ impl Lab {
     }
 
     pub(crate) async fn start_signing(faults: Faults, sign_type: SignType) -> Self {
+        Self::start_with(keys(), faults, sign_type).await
+    }
+
+    pub(crate) async fn start_with(
+        keys: &SandboxKeys,
+        faults: Faults,
+        sign_type: SignType,
+    ) -> Self {
         let now_ms = Arc::new(AtomicU64::new(START_MS));
         let clock = Arc::clone(&now_ms);
         let options = SandboxOptions {
             listen: "127.0.0.1:0".parse().unwrap(),
-            keys: keys().clone(),
+            keys: keys.clone(),
             app_id: APP_ID.to_owned(),
             packets: vec![(MerchantNo::new("P").unwrap(), Fen::new(1_000).unwrap())],
             faults,
             seed: 1,
             delay: Duration::ZERO,
             clock: Arc::new(move || UnixMillis(clock.load(Ordering::SeqCst))),
+            time_scale: NonZeroU32::MIN,
+            notify_targets: NotifyTargets::Loopback,
         };
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -74,13 +89,35 @@ impl Lab {
             sandbox: Sandbox::start(options).await.unwrap(),
             http: http.build().unwrap(),
             now_ms,
-            signer: Signer::new(keys().app_private_key().clone(), sign_type).unwrap(),
-            verifier: Verifier::new(keys().alipay_public_key(), sign_type).unwrap(),
+            signer: Signer::new(keys.app_private_key().clone(), sign_type).unwrap(),
+            verifier: Verifier::new(keys.alipay_public_key(), sign_type).unwrap(),
         }
     }
 
     pub(crate) fn advance_ms(&self, length_ms: u64) {
         self.now_ms.fetch_add(length_ms, Ordering::SeqCst);
+    }
+
+    /// Puts the sandbox's own clock forward; the wall clock stays.
+    pub(crate) async fn put_forward(&self, length: &str) {
+        let step = json!({ "advance": length }).to_string();
+        let url = self.url("/_sandbox/clock");
+        let response = self.http.put(url).body(step).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+    }
+
+    /// The signed params as one string: an order string, or a page's query string.
+    pub(crate) fn signed_string(&self, params: Params) -> String {
+        form_encode(self.sign(params).iter().map(|(k, v)| (k, v)))
+    }
+
+    /// Hands an order string to the phone.
+    pub(crate) async fn phone(&self, order_string: &str, how: &str) -> Value {
+        let url = self.url(&format!("/_sandbox/phone?{how}"));
+        let request = self.http.post(url).body(order_string.to_owned());
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
     }
 
     /// Every param of a good call but its signature.
@@ -191,4 +228,36 @@ pub(crate) fn disburse(number: &str, amount: &str) -> Value {
 
 pub(crate) fn query(out_order_no: &str, out_request_no: &str) -> Value {
     json!({ "out_order_no": out_order_no, "out_request_no": out_request_no })
+}
+
+pub(crate) fn pay(number: &str, amount: &str) -> Value {
+    json!({
+        "out_order_no": number,
+        "out_request_no": number,
+        "order_title": "新年 <red> packet",
+        "amount": amount,
+    })
+}
+
+/// Verifies signed params as the V1 rule has it, and returns them decoded.
+pub(crate) fn verified_form(verifier: &Verifier, form: &[u8]) -> Vec<(String, String)> {
+    let params = form_decode_bytes(form).unwrap();
+    let get = |wanted: &[u8]| {
+        let found = params.iter().find(|(name, _)| name == wanted);
+        found.map(|(_, value)| value.clone())
+    };
+    let sign = String::from_utf8(get(b"sign").unwrap()).unwrap();
+    let signed = params.iter().filter(|(name, _)| name != b"sign_type");
+    let message = canonical_bytes(signed.map(|(name, value)| (&**name, &**value)));
+    verifier.verify(&message, &sign).unwrap();
+    let gbk = get(b"charset").is_none_or(|charset| charset.eq_ignore_ascii_case(b"gbk"));
+    let text = |bytes: &[u8]| {
+        if gbk {
+            encoding_rs::GBK.decode(bytes).0.into_owned()
+        } else {
+            String::from_utf8(bytes.to_vec()).unwrap()
+        }
+    };
+    let decoded = params.iter().map(|(k, v)| (text(k), text(v)));
+    decoded.collect()
 }

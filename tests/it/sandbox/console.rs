@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use hongbaod::sandbox::config_section;
 use hongbaod::sandbox::faults::Faults;
+use hongbaod::sandbox::{ContentMode, KeyMode, config_section};
 use serde_json::{Value, json};
 
 use crate::sandbox::client::{DISBURSE, Lab, disburse};
+use crate::tree::text_files;
 
 async fn send(lab: &Lab, request: reqwest::RequestBuilder) -> (u16, Value) {
     let response = request.send().await.unwrap();
@@ -147,7 +148,11 @@ async fn the_page_is_for_people_and_its_forms_work() {
 #[test]
 fn the_config_section_is_toml_that_names_gateway_and_keys() {
     let listen = "127.0.0.1:8089".parse().unwrap();
-    let section = config_section(listen, Path::new("some \"keys\""));
+    let section = config_section(
+        listen,
+        Path::new("some \"keys\""),
+        (KeyMode::PublicKey, ContentMode::Plain),
+    );
     let section: toml::Table = section.parse().unwrap();
     let alipay = &section["alipay"];
     assert_eq!(
@@ -160,4 +165,80 @@ fn the_config_section_is_toml_that_names_gateway_and_keys() {
         app["alipay_public_key_file"].as_str(),
         Some("some \"keys\"/alipay_public_key.pem")
     );
+}
+
+#[tokio::test]
+async fn the_page_shows_what_is_to_do_and_its_buttons_do_it() {
+    let lab = Lab::start(Faults::default()).await;
+    let form = |path: &str, body: String, origin: String| {
+        let request = lab.http.post(lab.url(path)).body(body);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        send(&lab, request.header("origin", origin))
+    };
+    let own = || lab.url("");
+    let unpaid = "out_order_no=U&amount=5.00&status=INIT".to_owned();
+    assert_eq!(form("/_sandbox/packets", unpaid, own()).await.0, 303);
+    let auth_no = lab.sandbox.packets()[1].auth_no.clone();
+    let mut params = lab.params(DISBURSE, &disburse("1", "2.50").to_string());
+    let address = "http://192.0.2.1/<script>";
+    params.push(("notify_url".to_owned(), address.to_owned()));
+    lab.post(&lab.sign(params)).await.unwrap();
+
+    let page = lab.http.get(lab.url("/_sandbox/")).send().await.unwrap();
+    let html = String::from_utf8(page.bytes().await.unwrap().to_vec()).unwrap();
+    for part in [
+        &format!("<a href='cashier?auth_no={auth_no}'>Pay</a>"),
+        "address_not_allowed",
+        "http://192.0.2.1/&lt;script&gt;",
+        "2026-11-22 10:00:01",
+        "name='notices.copies'",
+    ] {
+        assert!(html.contains(part), "{part}");
+    }
+    assert!(!html.contains("<script"));
+
+    let knobs = "notices.copies=3&notices.order=newest_first&answers.whitespace=pretty";
+    assert_eq!(
+        form("/_sandbox/faults", knobs.to_owned(), own()).await.0,
+        303
+    );
+    let set = lab.get_json("/_sandbox/faults").await;
+    assert_eq!(
+        (&set["notices"]["copies"], &set["answers"]["whitespace"]),
+        (&json!(3), &json!("pretty"))
+    );
+    let clock = || "advance=1h".to_owned();
+    let close = || format!("auth_no={auth_no}");
+    let foreign = || "http://elsewhere.example".to_owned();
+    for (path, body) in [
+        ("/_sandbox/clock", clock()),
+        ("/_sandbox/close", close()),
+        ("/_sandbox/rotate", String::new()),
+    ] {
+        assert_eq!(form(path, body, foreign()).await.0, 403, "{path}");
+    }
+    assert_eq!(form("/_sandbox/close", close(), own()).await.0, 303);
+    assert_eq!(lab.sandbox.packets()[1].status.as_str(), "CLOSED");
+    assert_eq!(form("/_sandbox/close", close(), own()).await.0, 409);
+    assert_eq!(form("/_sandbox/clock", clock(), own()).await.0, 303);
+    let clock = lab.get_json("/_sandbox/clock").await;
+    assert_eq!(clock["now"], "2026-11-22 11:00:01");
+}
+
+#[test]
+fn the_page_about_the_sandbox_names_every_knob() {
+    let page = &text_files("docs/sandbox.md")[0].text;
+    let Value::Object(knobs) = serde_json::to_value(Faults::default()).unwrap() else {
+        panic!("an object");
+    };
+    for (knob, value) in knobs {
+        let group = value.as_object().map(|group| {
+            let named = group.keys().map(|inner| format!("{knob}.{inner}"));
+            named.collect::<Vec<_>>()
+        });
+        let inner = group.unwrap_or_else(|| vec![knob]);
+        for knob in inner {
+            assert!(page.contains(&format!("| `{knob}` |")), "{knob}");
+        }
+    }
 }

@@ -139,7 +139,7 @@ async fn a_hanging_call_answers_nothing_in_time() {
 async fn stopping_resets_what_hangs_instead_of_waiting_for_it() {
     let lab = Lab::start(only(Fault::HangAfterEffect)).await;
     let params = lab.sign(lab.params(DISBURSE, &disburse("1", "1.00").to_string()));
-    let request = lab.http.post(lab.url("/gateway.do"));
+    let request = lab.http.post(lab.url("/gateway.do?charset=utf-8"));
     let hanging = tokio::spawn(request.body(form_encode(params)).send());
     while lab.sandbox.books().faults_injected.is_empty() {
         tokio::task::yield_now().await;

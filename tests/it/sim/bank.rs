@@ -1,15 +1,14 @@
 //! Alipay as the jobs meet it: its books, and what it says, which need not be the same.
 
+mod papers;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hongbaod::domain::ident::{AlipayNo, MerchantNo};
 use hongbaod::domain::job::{MoneyJob, MoneyRequest, OperationRef, OrderRef, Payee, QueryTarget};
-use hongbaod::domain::verdict::{
-    Blockage, Doubt, Finding, NotExecuted, Operation, OperationStatus, OperationType, Proof,
-    Receipt, Refusal, Verdict,
-};
+use hongbaod::domain::verdict::{Doubt, Finding, NotExecuted, OperationStatus, Proof, Verdict};
 
+use self::papers::{blockage, numbers, operation, receipt, refusal};
 use super::dice::Dice;
 use super::orders::{NOBODY, PACKETS};
 use super::scenario::{Idempotency, Manners};
@@ -235,28 +234,6 @@ fn is_nobody(job: &MoneyJob) -> bool {
     }
 }
 
-fn refusal(sub_code: &str) -> Refusal {
-    Refusal {
-        code: "40004".to_owned(),
-        sub_code: Some(sub_code.to_owned()),
-        display_message: None,
-    }
-}
-
-fn receipt(job: &MoneyJob, number: u64) -> Receipt {
-    let auth_no = match &job.request {
-        MoneyRequest::Refund { auth_no, .. } => Some(auth_no.clone()),
-        MoneyRequest::Disburse { .. } | MoneyRequest::Pay { .. } | MoneyRequest::Order { .. } => {
-            AlipayNo::new(&format!("2026A{number}")).ok()
-        }
-    };
-    Receipt {
-        auth_no,
-        operation_id: AlipayNo::new(&format!("2026B{number}")).ok(),
-        gmt_trans: Some("2026-11-22 10:00:01".to_owned()),
-    }
-}
-
 /// An answer from which nobody can tell what happened.
 fn doubt(dice: &mut Dice) -> Verdict {
     Verdict::Unknown(match dice.below(7) {
@@ -271,14 +248,6 @@ fn doubt(dice: &mut Dice) -> Verdict {
             sub_code: Some("SYSTEM_ERROR".to_owned()),
         },
     })
-}
-
-fn blockage(proof: Proof) -> Blockage {
-    Blockage {
-        code: "40006".to_owned(),
-        sub_code: Some("isv.insufficient-isv-permissions".to_owned()),
-        proof,
-    }
 }
 
 /// The circumstances of a call as Alipay sees them.
@@ -336,7 +305,7 @@ impl Bank {
                 }
                 let verdict = match status {
                     OperationStatus::Success => Verdict::Succeeded(receipt(&request.job, number)),
-                    OperationStatus::Init => Verdict::InProgress,
+                    OperationStatus::Init => Verdict::InProgress(numbers(&request.job, number)),
                     OperationStatus::Closed => Verdict::Unknown(Doubt::Unreadable),
                 };
                 Self::unless(trouble, verdict, moment.dice)
@@ -407,7 +376,10 @@ impl Bank {
             2 => {
                 let at = self.late_instant(request, moment);
                 self.late.push((at, request.clone()));
-                let verdict = moment.dice.happens(300).then_some(Verdict::InProgress);
+                let verdict = moment
+                    .dice
+                    .happens(300)
+                    .then_some(Verdict::InProgress(None));
                 (
                     verdict.unwrap_or_else(|| doubt(moment.dice)),
                     "alipay: effect later",
@@ -480,13 +452,14 @@ impl Bank {
             OperationStatus::Success,
             OperationStatus::Closed,
         ]);
-        self.record(
+        let number = self.record(
             request,
             moment.now,
             OperationStatus::Init,
             Some((at, status)),
         );
-        (Verdict::InProgress, "alipay: in progress")
+        let numbers = numbers(&request.job, number);
+        (Verdict::InProgress(numbers), "alipay: in progress")
     }
 
     /// Reads what became of an operation.
@@ -520,10 +493,7 @@ impl Bank {
                 }
             };
         }
-        let records = self
-            .records
-            .get(&BankKey::of(target))
-            .map_or(&[][..], Vec::as_slice);
+        let records = self.records_of(target);
         let visible = records
             .iter()
             .find(|record| record.visible_at <= moment.now);
@@ -539,47 +509,17 @@ impl Bank {
             Some(record) => (Finding::Found(Box::new(operation(record))), ""),
         }
     }
-}
 
-fn operation(record: &Record) -> Operation {
-    let job = &record.job;
-    let receipt = receipt(job, record.number);
-    let (title, remark, payer, payee) = match &job.request {
-        MoneyRequest::Disburse {
-            order_title, payee, ..
-        } => {
-            let user = match payee {
-                Payee::UserId(user) => Some(user.clone()),
-                Payee::LogonId(_) => None,
+    /// What is known under the merchant's numbers, or under Alipay's own.
+    fn records_of(&self, target: &QueryTarget) -> &[Record] {
+        if let OperationRef::OperationId(number) = &target.operation {
+            let is_asked = |record: &&Record| {
+                receipt(&record.job, record.number).operation_id.as_ref() == Some(number)
             };
-            (Some(order_title), None, None, user)
+            let found = self.records.values().flatten().find(is_asked);
+            return found.map_or(&[][..], std::slice::from_ref);
         }
-        MoneyRequest::Refund { remark, .. } => (None, Some(remark), None, None),
-        MoneyRequest::Pay {
-            order_title,
-            payer_user_id,
-            ..
-        } => (Some(order_title), None, Some(payer_user_id.clone()), None),
-        MoneyRequest::Order { order_title, .. } => (Some(order_title), None, None, None),
-    };
-    let operation_type = match &job.request {
-        MoneyRequest::Refund { .. } => OperationType::Refund,
-        MoneyRequest::Disburse { .. } | MoneyRequest::Pay { .. } | MoneyRequest::Order { .. } => {
-            OperationType::Pay
-        }
-    };
-    Operation {
-        auth_no: receipt.auth_no,
-        out_order_no: job.out_order_no().cloned(),
-        operation_id: receipt.operation_id,
-        out_request_no: MerchantNo::new(job.out_request_no.as_str()).ok(),
-        amount: Some(job.amount()),
-        status: record.status,
-        operation_type: Some(operation_type),
-        order_title: title.map(|title| title.as_str().to_owned()),
-        remark: remark.map(|remark| remark.as_str().to_owned()),
-        payer_user_id: payer,
-        payee_user_id: payee,
-        gmt_trans: receipt.gmt_trans,
+        let records = self.records.get(&BankKey::of(target));
+        records.map_or(&[][..], Vec::as_slice)
     }
 }

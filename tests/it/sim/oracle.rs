@@ -232,7 +232,7 @@ impl Oracle {
             Verdict::Succeeded(_)
             | Verdict::Refused(_)
             | Verdict::RefusedUnconfirmed(_)
-            | Verdict::InProgress
+            | Verdict::InProgress(_)
             | Verdict::Unknown(_)
             | Verdict::AlreadyUsed => false,
         };

@@ -392,6 +392,8 @@ pub(crate) struct ScriptedGateway {
     pub(super) journal: Journal,
     pub(crate) script: Mutex<VecDeque<Scripted>>,
     pub(crate) sent: Mutex<Vec<String>>,
+    /// What was asked for, as `<order>:<operation>`.
+    pub(crate) asked: Mutex<Vec<String>>,
 }
 
 impl ScriptedGateway {
@@ -449,8 +451,9 @@ impl Gateway for ScriptedGateway {
             Scripted::Queried(_) | Scripted::Late(..) => panic!("the script expects a query"),
         }
     }
-    async fn query(&self, _: &AppName, _: &QueryTarget) -> Finding {
+    async fn query(&self, _: &AppName, target: &QueryTarget) -> Finding {
         self.journal.note("query");
+        self.asked.lock().unwrap().push(target.to_string());
         match self.answer().await {
             Scripted::Queried(finding) => finding,
             Scripted::Panic => panic!("as the script says"),

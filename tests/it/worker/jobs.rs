@@ -51,7 +51,7 @@ async fn no_error_turns_into_failed() {
         Verdict::Unknown(Doubt::TimedOut),
         Verdict::Unknown(Doubt::Unverified),
         Verdict::Unknown(Doubt::HttpStatus(502)),
-        Verdict::InProgress,
+        Verdict::InProgress(None),
         Verdict::NotExecuted(NotExecuted::NotSent),
         Verdict::NotExecuted(NotExecuted::Limited),
         Verdict::AlreadyUsed,

@@ -135,19 +135,6 @@ async fn an_operation_that_no_job_asked_for_is_told_once_however_often_it_is_not
 }
 
 #[tokio::test(start_paused = true)]
-async fn copies_at_the_same_time_become_one_event() {
-    let world = World::start(Vec::new());
-    let notice = nobodys();
-    let notes = (0..8).map(|_| world.worker.note(&notice));
-    let noted = futures_util::future::join_all(notes).await;
-    let told = noted
-        .iter()
-        .filter(|noted| matches!(noted, Ok(Noted::Told)));
-    assert_eq!(told.count(), 1, "{noted:?}");
-    assert_eq!(world.stop().await.count("event"), 1);
-}
-
-#[tokio::test(start_paused = true)]
 async fn without_a_confirm_or_a_ledger_there_is_no_success() {
     let world = World::start(Vec::new());
     world.broker.events.lose(1);
@@ -254,4 +241,18 @@ async fn a_signed_order_that_was_paid_with_another_amount_is_told_and_is_for_a_p
     assert_eq!(world.worker.note(&paid(889)).await.unwrap(), Noted::Told);
     assert_eq!(world.event().await.1["data"]["amount"], "8.89");
     assert_eq!(world.metric("contradictions_total"), "1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_be_the_jobs_in_other_words_waits_for_the_jobs_own_query() {
+    let world = deferred().await;
+    let mut other = operation("R1");
+    other.amount = Fen::new(889);
+    let noted = world.worker.note(&notice_of(other.clone())).await;
+    assert!(matches!(noted, Err(Unnoted::Doubtful)), "{noted:?}");
+    assert_eq!(world.event().await.1["id"], "main/disburse/R1");
+    world.until("ack", 2).await;
+    let noted = world.worker.note(&notice_of(other)).await;
+    assert!(matches!(noted, Ok(Noted::Contradicted)), "{noted:?}");
+    assert_eq!(world.event().await.0, "disburse.contradicted");
 }

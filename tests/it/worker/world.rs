@@ -114,6 +114,7 @@ impl World {
             journal: journal.clone(),
             script: Mutex::new(script.into()),
             sent: Mutex::default(),
+            asked: Mutex::default(),
         });
         let many = std::num::NonZeroU32::new(1000).unwrap();
         let pacing = PacingOptions {

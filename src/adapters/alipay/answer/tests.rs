@@ -101,7 +101,7 @@ fn every_row_of_the_table_becomes_its_verdict() {
         let verdict = match row.send {
             CodeClass::Final => Verdict::Refused(refusal),
             CodeClass::FinalUnlessDone => Verdict::RefusedUnconfirmed(refusal),
-            CodeClass::Processing => Verdict::InProgress,
+            CodeClass::Processing => Verdict::InProgress(None),
             CodeClass::AlreadyUsed => Verdict::AlreadyUsed,
             CodeClass::Limited => Verdict::NotExecuted(NotExecuted::Limited),
             CodeClass::Blocked => Verdict::Blocked(blockage.clone()),
@@ -187,6 +187,10 @@ fn a_success_is_one_only_with_its_status_and_about_what_was_asked() {
         gmt_trans: Some("2026-11-22 10:00:01".to_owned()),
     });
     let bare = Verdict::Succeeded(Receipt::default());
+    let in_progress = Verdict::InProgress(Some(Box::new(AlipayNumbers {
+        auth_no: AlipayNo::new("2026112210002001950287006752").unwrap(),
+        operation_id: AlipayNo::new("20261122312616259502").unwrap(),
+    })));
     let unreadable = Verdict::Unknown(Doubt::Unreadable);
     let foreign = Verdict::Unknown(Doubt::Foreign);
     for (node, verdict) in [
@@ -198,8 +202,8 @@ fn a_success_is_one_only_with_its_status_and_about_what_was_asked() {
             SUCCESS.replace("\"msg\"", r#""x":[{"code":"1"}],"msg""#),
             &succeeded,
         ),
-        (SUCCESS.replace("SUCCESS", "INIT"), &Verdict::InProgress),
-        (SUCCESS.replace("SUCCESS", "CLOSED"), &Verdict::InProgress),
+        (SUCCESS.replace("SUCCESS", "INIT"), &in_progress),
+        (SUCCESS.replace("SUCCESS", "CLOSED"), &in_progress),
         (SUCCESS.replace("SUCCESS", "null"), &unreadable),
         (SUCCESS.replace("SUCCESS", "success"), &unreadable),
         (SUCCESS.replace("\"status\"", "\"state\""), &unreadable),

@@ -18,7 +18,7 @@ use crate::domain::job::{
 use crate::domain::money::Fen;
 use crate::domain::outcome::{Failure, Outcome, Rejection, Resolution, SignedOrder};
 use crate::domain::time::UnixMillis;
-use crate::domain::verdict::Refusal;
+use crate::domain::verdict::{AlipayNumbers, Refusal};
 
 /// The outcome of a plain disburse, with numbers as long as Alipay's are.
 pub(super) fn typical_outcome() -> (JobKey, Outcome) {
@@ -234,32 +234,37 @@ fn pendings() -> BoxedStrategy<Pending> {
         addresses(),
         option::of(any::<[u8; 16]>()),
         option::of(refusals()),
+        option::of((alipay_numbers(), alipay_numbers())),
     );
     let counts = any::<[u32; 4]>();
     let instants = (option::of(instants()), instants());
     (known, counts, instants, any::<[bool; 3]>())
-        .prop_map(
-            |((job, fingerprint, return_address, digest, refusal), counts, instants, marks)| {
-                let [count, attempts, inconclusive, rescues] = counts;
-                let [maybe_sent, number_used, unresolved_announced] = marks;
-                let (since, first_seen_at) = instants;
-                Pending {
-                    job,
-                    fingerprint: Fingerprint(fingerprint),
-                    return_address,
-                    maybe_sent,
-                    digest: digest.map(RequestDigest),
-                    absence: Absence { count, since },
-                    refusal,
-                    number_used,
-                    attempts,
-                    inconclusive,
-                    rescues,
-                    first_seen_at,
-                    unresolved_announced,
-                }
-            },
-        )
+        .prop_map(|(known, counts, instants, marks)| {
+            let (job, fingerprint, return_address, digest, refusal, numbers) = known;
+            let numbers = numbers.map(|(auth_no, operation_id)| AlipayNumbers {
+                auth_no,
+                operation_id,
+            });
+            let [count, attempts, inconclusive, rescues] = counts;
+            let [maybe_sent, number_used, unresolved_announced] = marks;
+            let (since, first_seen_at) = instants;
+            Pending {
+                job,
+                fingerprint: Fingerprint(fingerprint),
+                return_address,
+                maybe_sent,
+                digest: digest.map(RequestDigest),
+                absence: Absence { count, since },
+                refusal,
+                number_used,
+                numbers,
+                attempts,
+                inconclusive,
+                rescues,
+                first_seen_at,
+                unresolved_announced,
+            }
+        })
         .boxed()
 }
 

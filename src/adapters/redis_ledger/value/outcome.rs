@@ -295,7 +295,8 @@ fn read_labels(reader: &mut Reader<'_>) -> Result<Labels, Malformed> {
     Ok(Labels(labels))
 }
 
-fn alipay_no(reader: &mut Reader<'_>) -> Result<AlipayNo, Malformed> {
+/// Reads a number of Alipay's; an unsettled value holds them too.
+pub(super) fn alipay_no(reader: &mut Reader<'_>) -> Result<AlipayNo, Malformed> {
     AlipayNo::new(&reader.packed()?).map_err(|_invalid| Malformed::Field("a number of Alipay's"))
 }
 

@@ -1,11 +1,12 @@
 //! The unsettled part of a value: everything that is needed to go on with the job.
 
 use crate::adapters::redis_ledger::value::Malformed;
-use crate::adapters::redis_ledger::value::bytes::{Reader, put_text, put_varint};
-use crate::adapters::redis_ledger::value::outcome::{put_refusal, read_refusal};
+use crate::adapters::redis_ledger::value::bytes::{Reader, put_packed, put_text, put_varint};
+use crate::adapters::redis_ledger::value::outcome::{alipay_no, put_refusal, read_refusal};
 use crate::domain::entry::{Absence, Pending, RequestDigest, ReturnAddress};
 use crate::domain::job::{Fingerprint, JobKey, MoneyJob};
 use crate::domain::time::UnixMillis;
+use crate::domain::verdict::AlipayNumbers;
 
 const MAYBE_SENT: u16 = 0x0001;
 const NUMBER_USED: u16 = 0x0002;
@@ -18,7 +19,8 @@ const HAS_REPLY_TO: u16 = 0x0080;
 const HAS_CORRELATION_ID: u16 = 0x0100;
 const HAS_MESSAGE_ID: u16 = 0x0200;
 const HAS_TRACEPARENT: u16 = 0x0400;
-const ALL: u16 = 0x07ff;
+const HAS_NUMBERS: u16 = 0x0800;
+const ALL: u16 = 0x0fff;
 
 pub(super) fn put(out: &mut Vec<u8>, pending: &Pending) {
     let Pending {
@@ -30,6 +32,7 @@ pub(super) fn put(out: &mut Vec<u8>, pending: &Pending) {
         absence,
         refusal,
         number_used: _,
+        numbers,
         attempts,
         inconclusive,
         rescues,
@@ -48,6 +51,10 @@ pub(super) fn put(out: &mut Vec<u8>, pending: &Pending) {
     }
     if let Some(refusal) = refusal {
         put_refusal(out, refusal);
+    }
+    if let Some(numbers) = numbers {
+        put_packed(out, numbers.auth_no.as_str());
+        put_packed(out, numbers.operation_id.as_str());
     }
     for instant in [absence.since, job.not_after].into_iter().flatten() {
         put_varint(out, instant.0);
@@ -83,6 +90,7 @@ pub(super) fn read(reader: &mut Reader<'_>, key: &JobKey) -> Result<Pending, Mal
         .then(|| reader.array().map(RequestDigest))
         .transpose()?;
     let refusal = has(HAS_REFUSAL).then(|| read_refusal(reader)).transpose()?;
+    let numbers = has(HAS_NUMBERS).then(|| read_numbers(reader)).transpose()?;
     let mut instant = |mark| {
         has(mark)
             .then(|| reader.varint().map(UnixMillis))
@@ -116,11 +124,19 @@ pub(super) fn read(reader: &mut Reader<'_>, key: &JobKey) -> Result<Pending, Mal
         },
         refusal,
         number_used: has(NUMBER_USED),
+        numbers,
         attempts,
         inconclusive,
         rescues,
         first_seen_at,
         unresolved_announced: has(UNRESOLVED_ANNOUNCED),
+    })
+}
+
+fn read_numbers(reader: &mut Reader<'_>) -> Result<AlipayNumbers, Malformed> {
+    Ok(AlipayNumbers {
+        auth_no: alipay_no(reader)?,
+        operation_id: alipay_no(reader)?,
     })
 }
 
@@ -132,6 +148,7 @@ fn marks(pending: &Pending) -> u16 {
         (UNRESOLVED_ANNOUNCED, pending.unresolved_announced),
         (HAS_DIGEST, pending.digest.is_some()),
         (HAS_REFUSAL, pending.refusal.is_some()),
+        (HAS_NUMBERS, pending.numbers.is_some()),
         (HAS_ABSENCE_SINCE, pending.absence.since.is_some()),
         (HAS_NOT_AFTER, pending.job.not_after.is_some()),
         (HAS_REPLY_TO, address.reply_to.is_some()),
