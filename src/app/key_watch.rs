@@ -111,8 +111,8 @@ impl KeyWatch {
             }
             match self.exchange(&name, &contents) {
                 Ok(changed) => {
-                    info!(app = name, files = changed, "changed key files are in use");
                     self.metrics.keys_reloaded();
+                    info!(app = name, files = changed, "changed key files are in use");
                 }
                 Err(faults) => {
                     self.metrics.keys_refused();

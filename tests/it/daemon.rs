@@ -11,6 +11,7 @@ mod orphans;
 pub(crate) mod plan;
 pub(crate) mod process;
 mod quiet;
+mod rotation;
 mod server_loss;
 mod termination;
 pub(crate) mod world;
