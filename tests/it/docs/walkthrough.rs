@@ -43,8 +43,7 @@ fn the_walkthroughs_print_what_they_show() {
         binary.parent().unwrap().display()
     );
     let output = Command::new("bash")
-        // With job control, as in the shell of whoever follows the page.
-        .args(["-m", "-e", "-u", "-o", "pipefail", "-c", &script])
+        .args(["-e", "-u", "-o", "pipefail", "-c", &script])
         .current_dir(directory.path())
         .env("PATH", path)
         .env("HONGBAOD__RABBITMQ__URLS", amqp_url())

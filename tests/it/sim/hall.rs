@@ -1,6 +1,6 @@
 //! The broker's server: queues, waiting copies, channels with what they hold, dead letters.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use hongbaod::domain::job::Kind;
 use hongbaod::ports::broker::{Delivery, DeliveryTag, JobCopy};
@@ -33,6 +33,9 @@ pub(crate) enum Mode {
 struct Channel {
     mode: Mode,
     unacked: BTreeMap<u64, Message>,
+    /// Jobs whose unmarked messages came over a channel that is cut: whoever works on them may not
+    /// know yet that it works in vain.
+    ghosts: BTreeSet<String>,
 }
 
 /// The server.
@@ -102,8 +105,27 @@ impl Hall {
         let channel = Channel {
             mode: Mode::Consuming,
             unacked: BTreeMap::new(),
+            ghosts: BTreeSet::new(),
         };
         self.channels.insert(number, channel);
+        number
+    }
+
+    /// Cuts a channel and opens another for the same process.
+    pub(crate) fn reopen(&mut self, channel: u64) -> u64 {
+        let ghosts = self.channels.get_mut(&channel).map(|cut| {
+            let unmarked = cut.unacked.values().filter(|message| !message.redelivered);
+            let unmarked = unmarked.map(|message| message.tag.clone());
+            let mut ghosts = std::mem::take(&mut cut.ghosts);
+            ghosts.extend(unmarked);
+            ghosts
+        });
+        let mode = self.close(channel);
+        let number = self.open();
+        self.set_mode(number, mode);
+        if let Some(opened) = self.channels.get_mut(&number) {
+            opened.ghosts = ghosts.unwrap_or_default();
+        }
         number
     }
 
@@ -191,7 +213,7 @@ impl Hall {
         Some(delivery)
     }
 
-    /// Whether every message of a job that the channel holds is marked as redelivered.
+    /// Whether every message of a job that the channel's process may work on is marked as redelivered.
     pub(crate) fn is_marked(&self, channel: u64, tag: &str) -> bool {
         let Some(channel) = self.channels.get(&channel) else {
             return false;
@@ -201,7 +223,8 @@ impl Hall {
             .values()
             .filter(|message| message.tag == tag)
             .peekable();
-        held.peek().is_some() && held.all(|message| message.redelivered)
+        let is_held = held.peek().is_some();
+        is_held && held.all(|message| message.redelivered) && !channel.ghosts.contains(tag)
     }
 
     pub(crate) fn holds(&self, delivery: &DeliveryTag) -> bool {

@@ -181,7 +181,7 @@ impl Oracle {
         } else {
             Proof::default()
         };
-        let mut exposed = false;
+        let mut exposed = Vec::new();
         let key = job.key();
         let calls = self.calls.entry(key.clone()).or_default();
         let mut wrong = None;
@@ -193,9 +193,10 @@ impl Oracle {
                 lost >= sent.begun && unnoticed && !(sender.is_marked && now < lost + NOTICE_MAX)
             });
             if forgotten {
-                exposed |= sender
-                    .doubts_since
-                    .is_none_or(|noticed| Some(noticed) < lost_at);
+                let unguarded = sender.doubts_since;
+                if unguarded.is_none_or(|noticed| Some(noticed) < lost_at) {
+                    exposed.push(sent.tag.clone());
+                }
                 continue;
             }
             if sent.fingerprint != fingerprint && lost_at.is_none() {
@@ -214,9 +215,13 @@ impl Oracle {
             fingerprint,
             came_to_nothing: false,
         });
-        if exposed {
-            self.of(&tag_of(job)).excused = true;
+        if !exposed.is_empty() {
             self.exposed += 1;
+            // And another job that had the number before: it is gone to this one.
+            exposed.push(tag_of(job));
+        }
+        for tag in exposed {
+            self.of(&tag).excused = true;
         }
         if let Some(wrong) = wrong {
             self.violate(format!("{wrong}: {key}"));

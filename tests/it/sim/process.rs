@@ -190,12 +190,7 @@ impl Process {
             return;
         }
         self.town.note(&self.name, &"loses its channel");
-        let channel = self.town.with(|state| {
-            let mode = state.hall.close(self.channel());
-            let channel = state.hall.open();
-            state.hall.set_mode(channel, mode);
-            channel
-        });
+        let channel = self.town.with(|state| state.hall.reopen(self.channel()));
         self.life.lock().unwrap().channel = channel;
         self.town.changed.notify_waiters();
     }
