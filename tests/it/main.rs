@@ -18,6 +18,7 @@ mod daemon;
 mod demo;
 mod docs;
 mod faults;
+mod forms;
 mod gateway;
 mod house;
 mod layers;

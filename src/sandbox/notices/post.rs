@@ -37,6 +37,9 @@ impl Poster {
         let builder = Client::builder()
             .redirect(redirect::Policy::none())
             .retry(retry::never())
+            // A connection that has waited for the next notification may be closed by then, and one
+            // delivery would be wasted on finding that out.
+            .pool_max_idle_per_host(0)
             .referer(false)
             .no_proxy()
             .timeout(TIMEOUT);
