@@ -76,20 +76,20 @@ impl Shop {
     async fn sent(&self, body: Value) -> Receipt {
         let job = job(&body);
         let prepared = self.gateway.prepare(&job).unwrap();
-        match self.gateway.send(&app(), &prepared).await {
-            Verdict::Succeeded(receipt) => receipt,
-            other => panic!("{body}: {other:?}"),
-        }
+        let verdict = self.gateway.send(&app(), &prepared).await;
+        let Verdict::Succeeded(receipt) = verdict else {
+            panic!("{body}: {verdict:?}")
+        };
+        receipt
     }
 
     async fn found(&self, target: &QueryTarget) -> Operation {
-        match self.gateway.query(&app(), target).await {
-            Finding::Found(operation) => {
-                assert_eq!(operation.status, OperationStatus::Success);
-                *operation
-            }
-            other => panic!("{target}: {other:?}"),
-        }
+        let finding = self.gateway.query(&app(), target).await;
+        let Finding::Found(operation) = finding else {
+            panic!("{target}: {finding:?}")
+        };
+        assert_eq!(operation.status, OperationStatus::Success);
+        *operation
     }
 
     /// Signs an order, and lets a person pay it.
@@ -161,7 +161,7 @@ async fn every_interface(form: &Form) {
         let operation = shop.pay_order(order).await;
         assert_eq!(operation.order_title.as_deref(), Some(title));
     }
-    println!(
+    eprintln!(
         "forms: {} {} {:?}: pay, disburse, refund, query, app.pay, page.pay",
         form.sign_type, form.charset, form.options
     );

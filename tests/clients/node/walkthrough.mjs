@@ -72,4 +72,34 @@ const refused = await call('alipay.fund.coupon.order.refund', {
   remark: '退回',
 });
 assert.equal(refused.code, '40004');
+// An order that is paid on the phone: the SDK signs it, and verifies what the phone brings back.
+const origin = new URL(gateway).origin;
+const order = (number) => ({
+  bizContent: { out_order_no: number, out_request_no: number, order_title: '红包 & "co"', amount: '6.60' },
+});
+const orderString = sdk.sdkExecute('alipay.fund.coupon.order.app.pay', order(`NA${stamp}`));
+const phone = await (await fetch(`${origin}/_sandbox/phone`, { method: 'POST', body: orderString })).json();
+assert.equal(String(phone.resultStatus), '9000');
+// Throws if Alipay's key has not signed it.
+const { sign } = JSON.parse(phone.result);
+sdk.checkResponseSign(phone.result, 'alipay_fund_coupon_order_app_pay_response', sign, '');
+console.log('node alipay.fund.coupon.order.app.pay: 9000, verified');
+
+// And one that is paid on the page.
+const page = sdk.pageExecute('alipay.fund.coupon.order.page.pay', 'GET', order(`NB${stamp}`));
+const cashier = await fetch(page);
+assert.match(cashier.url, /_sandbox\/cashier/);
+const paidThere = await fetch(`${origin}/_sandbox/cashier`, {
+  method: 'POST',
+  headers: { 'content-type': 'application/x-www-form-urlencoded' },
+  body: `${new URL(cashier.url).search.slice(1)}&payer=2088101000000001&do=pay`,
+});
+assert.ok(paidThere.ok);
+for (const number of [`NA${stamp}`, `NB${stamp}`]) {
+  const paidOrder = await call('alipay.fund.coupon.operation.query', {
+    out_order_no: number,
+    out_request_no: number,
+  });
+  assert.equal(paidOrder.status, 'SUCCESS');
+}
 console.log('node: every answer verified');
