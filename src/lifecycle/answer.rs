@@ -59,9 +59,13 @@ fn evidence(answered: &Answered<'_>) -> Evidence {
 /// Whether a query by Alipay's own numbers has found another operation than the job's: then the
 /// numbers are wrong, and nothing was learnt about the job.
 fn is_astray(answered: &Answered<'_>, operation: &Operation) -> bool {
-    let pending = &answered.held.pending;
-    pending.numbers.is_some()
-        && operation.out_request_no.as_ref() != Some(&pending.job.out_request_no)
+    let Pending { numbers, job, .. } = &answered.held.pending;
+    // Alipay knows an operation by its order and its own number; one without a number is no proof.
+    let other_order = (operation.out_order_no.as_ref())
+        .zip(job.out_order_no())
+        .is_some_and(|(found, own)| found != own);
+    let own_number = operation.out_request_no.as_ref() == Some(&job.out_request_no);
+    numbers.is_some() && (other_order || !own_number)
 }
 
 fn evidence_of(job: &MoneyJob, operation: &Operation) -> Evidence {
