@@ -2,6 +2,7 @@
 
 use tracing::{error, warn};
 
+use crate::app::causes::with_causes;
 use crate::app::outcome_event;
 use crate::domain::job::JobKey;
 use crate::domain::outcome::{Announcement, Outcome};
@@ -9,7 +10,6 @@ use crate::ports::broker::{Delivery, PublishError};
 
 use super::Worker;
 use super::case::{Case, Halt};
-use super::deliver::chain;
 
 impl Worker {
     /// Announces a settled outcome and acknowledges. The ledger has it already.
@@ -97,7 +97,7 @@ impl Worker {
                 // Nobody waits any more, or nobody reads: one producer's queue must not hold up
                 // the jobs of all others. Everybody else has the event.
                 Err(error @ (PublishError::Unroutable { .. } | PublishError::Refused)) => {
-                    warn!(error = %chain(&error), "the reply queue is gone or full");
+                    warn!(error = %with_causes(&error), "the reply queue is gone or full");
                     Ok(())
                 }
                 published => published,

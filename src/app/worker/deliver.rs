@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tracing::{debug, error, info, warn};
 
+use crate::app::causes::with_causes;
 use crate::app::digest::digest;
 use crate::app::job_body::{self, BadBody, Readable};
 use crate::domain::draft::FieldError;
@@ -20,8 +21,8 @@ use crate::ports::broker::{Delivery, Epitaph, JobCopy, PublishError, Settlement}
 use super::Worker;
 use super::case::Halt;
 
-/// How long a delivery whose work panicked waits before it is handed back.
-const PANIC_PAUSE: Duration = Duration::from_secs(1);
+/// How long a delivery whose work came to nothing by itself waits before it is handed back.
+pub(super) const HAND_BACK_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often a delivery in the line for a permit looks whether it is still ours.
 const LINE_LOOK_PERIOD: Duration = Duration::from_secs(1);
@@ -57,7 +58,7 @@ impl Worker {
                     "work on a delivery panicked; it is handed back"
                 );
                 // The same message may panic again at once, and not every broker counts that.
-                match self.wait_or_halt(&delivery, PANIC_PAUSE).await {
+                match self.wait_or_halt(&delivery, HAND_BACK_PAUSE).await {
                     Ok(()) | Err(Halt::HandBack | Halt::Unreadable(_)) => {}
                 }
                 self.hand_back(&delivery).await;
@@ -202,9 +203,11 @@ impl Worker {
             };
             match error {
                 // The broker's supervisors tell of a lost connection once; each delivery need not.
-                PublishError::Unavailable(_) => debug!(error = %chain(&error), "not confirmed"),
+                PublishError::Unavailable(_) => {
+                    debug!(error = %with_causes(&error), "not confirmed")
+                }
                 PublishError::Refused | PublishError::Unroutable { .. } => {
-                    warn!(error = %chain(&error), "publishing is refused; it is tried again");
+                    warn!(error = %with_causes(&error), "publishing is refused; it is tried again");
                 }
             }
             self.wait_or_halt(delivery, pause).await?;
@@ -275,16 +278,4 @@ pub(super) fn copy_of(delivery: &Delivery) -> JobCopy {
         published_at: delivery.published_at,
         attempts: delivery.attempts,
     }
-}
-
-/// An error with everything below it, for one line of log.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
+use crate::app::causes::with_causes;
 use crate::domain::entry::Entry;
 use crate::domain::job::JobKey;
 use crate::ports::broker::Delivery;
@@ -11,7 +12,6 @@ use crate::ports::ledger::{Connection, LedgerError, Removed, Versioned, Written}
 
 use super::Worker;
 use super::case::Halt;
-use super::deliver::chain;
 
 /// What came of a write.
 pub(super) enum Write {
@@ -112,7 +112,7 @@ impl Worker {
         if let LedgerError::Unreadable { reason, .. } = error {
             return Err(Halt::Unreadable(reason));
         }
-        warn!(error = %chain(&error), "the ledger gave no answer; the job waits for it");
+        warn!(error = %with_causes(&error), "the ledger gave no answer; the job waits for it");
         self.wait_or_halt(delivery, Duration::from_millis(50))
             .await?;
         loop {

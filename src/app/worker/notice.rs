@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tracing::{debug, error};
 
+use crate::app::causes::with_causes;
 use crate::app::outcome_event;
 use crate::domain::entry::{Entry, ReturnAddress};
 use crate::domain::job::JobKey;
@@ -21,7 +22,6 @@ use crate::ports::ledger::{LedgerError, Versioned, Written};
 
 pub(super) use self::turns::Turns;
 use super::Worker;
-use super::deliver::chain;
 
 /// How long a notice may take in all. Alipay's own limit is not known; its answer is due "at once".
 const NOTICE_TIME_MAX: Duration = Duration::from_secs(8);
@@ -84,10 +84,10 @@ impl Worker {
             Ok(noted) => debug!(notice.id = %notice.key(), ?noted, "a notification is dealt with"),
             // An unreadable value is for a person; the others pass.
             Err(Unnoted::Ledger(error @ LedgerError::Unreadable { .. })) => {
-                error!(notice.id = %notice.key(), error = %chain(error), "a notification meets a ledger's value that cannot be read");
+                error!(notice.id = %notice.key(), error = %with_causes(error), "a notification meets a ledger's value that cannot be read");
             }
             Err(error) => {
-                debug!(notice.id = %notice.key(), error = %chain(error), "a notification must be repeated");
+                debug!(notice.id = %notice.key(), error = %with_causes(error), "a notification must be repeated");
             }
         }
         noted

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tracing::{error, warn};
 
+use crate::app::causes::with_causes;
 use crate::app::job_body;
 use crate::app::outcome_event;
 use crate::domain::entry::{Deferred, Entry};
@@ -17,7 +18,6 @@ use crate::ports::broker::{Epitaph, JobCopy, PublishError};
 use crate::ports::ledger::{LedgerError, ScanCursor, Versioned};
 
 use super::Worker;
-use super::deliver::chain;
 
 /// How many jobs of the index are looked at in one round.
 const ROUND_MAX: usize = 500;
@@ -46,7 +46,7 @@ impl Worker {
             match self.rescue_round(cursor).await {
                 Ok(next) => cursor = next,
                 Err(error) => {
-                    warn!(error = %chain(&error), "the look for overdue jobs is cut short")
+                    warn!(error = %with_causes(&error), "the look for overdue jobs is cut short")
                 }
             }
         }
@@ -178,7 +178,7 @@ fn passable(key: &JobKey, rescued: Result<(), RescueError>) -> Result<(), Rescue
             error @ (RescueError::Ledger(LedgerError::Unreadable { .. })
             | RescueError::Publish(PublishError::Refused | PublishError::Unroutable { .. })),
         ) => {
-            error!(job.id = %key, error = %chain(&error), "an unsettled job cannot be rescued");
+            error!(job.id = %key, error = %with_causes(&error), "an unsettled job cannot be rescued");
             Ok(())
         }
         other => other,

@@ -1,5 +1,7 @@
 //! Drives an order that a person pays: signed, settled, told; nothing is called.
 
+use tracing::error;
+
 use crate::domain::entry::Entry;
 use crate::domain::outcome::Resolution;
 use crate::lifecycle::signing::{self, Signing};
@@ -7,6 +9,7 @@ use crate::ports::ledger::Versioned;
 
 use super::Worker;
 use super::case::{Case, Halt};
+use super::deliver::HAND_BACK_PAUSE;
 
 impl Worker {
     /// Works a delivery of an order to its end.
@@ -19,8 +22,11 @@ impl Worker {
                 Signing::Sign => {
                     let signed = self.ports.gateway.sign_order(&case.job, &case.prepared);
                     let Some(order) = signed else {
-                        let reason = format!("app {} cannot sign", case.key.app);
-                        return Err(Halt::Unreadable(reason));
+                        // Nothing has happened, so it comes again: after a pause, and not for ever,
+                        // for the broker counts.
+                        error!(job.id = %case.key, "an order could not be signed; it is handed back");
+                        self.wait_or_halt(case.delivery, HAND_BACK_PAUSE).await?;
+                        return Err(Halt::HandBack);
                     };
                     Resolution::Signed(order)
                 }

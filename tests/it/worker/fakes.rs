@@ -392,6 +392,8 @@ pub(crate) struct ScriptedGateway {
     pub(super) journal: Journal,
     pub(crate) script: Mutex<VecDeque<Scripted>>,
     pub(crate) sent: Mutex<Vec<String>>,
+    /// The next so many orders are not signed.
+    pub(crate) unsigned: LostReplies,
     /// What was asked for, as `<order>:<operation>`.
     pub(crate) asked: Mutex<Vec<String>>,
 }
@@ -433,6 +435,9 @@ impl Gateway for ScriptedGateway {
     }
     fn sign_order(&self, job: &MoneyJob, prepared: &Prepared) -> Option<SignedOrder> {
         self.journal.note("sign");
+        if self.unsigned.is_lost() {
+            return None;
+        }
         let mut sent = self.sent.lock().unwrap();
         sent.push(prepared.biz_content.0.clone());
         // No two signatures are equal: each bears its instant.

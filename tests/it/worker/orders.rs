@@ -64,6 +64,16 @@ async fn a_signature_whose_write_got_no_answer_is_the_one_that_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_order_that_cannot_be_signed_comes_again_and_is_not_buried() {
+    let world = World::start(vec![]);
+    world.gateway.unsigned.lose(2);
+    world.submit(APP).await;
+    assert_eq!(world.event().await.0, "app_pay.signed");
+    let journal = world.stop().await;
+    assert_eq!((journal.count("sign"), journal.count("bury")), (3, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_number_is_not_an_order_and_a_payment_at_once() {
     let world = World::start(vec![success()]);
     world.submit(JOB).await;

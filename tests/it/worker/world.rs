@@ -115,6 +115,7 @@ impl World {
             script: Mutex::new(script.into()),
             sent: Mutex::default(),
             asked: Mutex::default(),
+            unsigned: LostReplies::default(),
         });
         let many = std::num::NonZeroU32::new(1000).unwrap();
         let pacing = PacingOptions {
