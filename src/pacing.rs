@@ -36,6 +36,10 @@ use crate::ports::rate::SharedRate;
 
 pub use crate::pacing::breaker::OpenReason;
 
+/// A call that is not made so long after it was granted has missed its place in the rate: what held
+/// up one, such as a slow claim, held up all beside it, and they must not all be made at once.
+const FRESH_MAX: Duration = Duration::from_millis(50);
+
 /// The limits of one app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PacingOptions {
@@ -207,15 +211,15 @@ impl Pacing {
         let ticket = match asked {
             Asked::Closed { retry_after } => return Admission::Closed { retry_after },
             Asked::Granted(ticket) => {
-                return Admission::Open(Permit::new(lane, ticket, Duration::ZERO));
+                return Admission::Open(Permit::new(lane, ticket, (asked_at, asked_at)));
             }
             Asked::Waiting(waiter) => match lane.wait(waiter).await {
                 Waited::Granted(ticket) => ticket,
                 Waited::Closed { retry_after } => return Admission::Closed { retry_after },
             },
         };
-        let waited = lane.clock.monotonic().since(asked_at);
-        Admission::Open(Permit::new(lane, ticket, waited))
+        let granted_at = lane.clock.monotonic();
+        Admission::Open(Permit::new(lane, ticket, (asked_at, granted_at)))
     }
 
     /// The apps that have a lane, in order.
@@ -268,22 +272,35 @@ impl fmt::Debug for Pacing {
 pub struct Permit {
     lane: Arc<SharedLane>,
     ticket: u64,
-    waited: Duration,
+    asked_at: Monotonic,
+    granted_at: Monotonic,
 }
 
 impl Permit {
-    fn new(lane: &Arc<SharedLane>, ticket: u64, waited: Duration) -> Self {
+    fn new(
+        lane: &Arc<SharedLane>,
+        ticket: u64,
+        (asked_at, granted_at): (Monotonic, Monotonic),
+    ) -> Self {
         Self {
             lane: Arc::clone(lane),
             ticket,
-            waited,
+            asked_at,
+            granted_at,
         }
     }
 
     /// How long the job waited for the permit.
     #[must_use]
     pub fn waited(&self) -> Duration {
-        self.waited
+        self.granted_at.since(self.asked_at)
+    }
+
+    /// Whether the call that came with the permit still has its place in the rate. Ask right before
+    /// the call; when it has not, take another by [`Permit::next_call`].
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.lane.clock.monotonic().since(self.granted_at) <= FRESH_MAX
     }
 
     /// Waits until the same job may make another call, `call`, in the same slot. An open breaker

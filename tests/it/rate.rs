@@ -2,6 +2,7 @@
 //! of it, and what replicas make of it on virtual time.
 
 mod calendar;
+mod limits;
 mod replicas;
 
 use std::collections::BTreeMap;
