@@ -7,6 +7,7 @@
 mod connection;
 mod inspector;
 mod keys;
+mod rate;
 mod server;
 mod supervisor;
 mod tripwire;
@@ -18,7 +19,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{Cmd, FromRedisValue, Script, Value};
+use redis::{Cmd, FromRedisValue, Script, ScriptInvocation, Value};
 use secrecy::SecretString;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -31,6 +32,7 @@ use crate::adapters::redis_ledger::supervisor::Supervisor;
 use crate::adapters::redis_ledger::value::{Indexed, decode, encode, indexed, is_settled};
 pub use crate::adapters::redis_ledger::workbench::ServerUsage;
 use crate::domain::entry::Entry;
+use crate::domain::ident::AppName;
 use crate::domain::job::JobKey;
 use crate::domain::notice::{Mark, NoticeKey};
 use crate::domain::time::{UnixMillis, millis};
@@ -133,6 +135,23 @@ impl RedisLedger {
         self.supervisor.link()?.call(command, limit).await
     }
 
+    /// Runs a script on the present connection.
+    async fn evaluate<T: FromRedisValue>(
+        &self,
+        invocation: &ScriptInvocation<'_>,
+    ) -> Result<T, LedgerError> {
+        let link = self.supervisor.link()?;
+        let mut connection = link.connection.clone();
+        let exchange = invocation.invoke_async(&mut connection);
+        let limit = self.supervisor.options.response_timeout;
+        link.exchange(limit, exchange).await
+    }
+
+    /// The calendar of one app and method.
+    fn rate_key(&self, app: &AppName, method: &str) -> String {
+        self.supervisor.keys.rate(app, method)
+    }
+
     /// Runs the script: `new` is the new value, empty to remove the key.
     async fn compare_and_set(
         &self,
@@ -141,13 +160,9 @@ impl RedisLedger {
         new: &[u8],
         life_ms: u64,
     ) -> Result<Changed, LedgerError> {
-        let link = self.supervisor.link()?;
-        let mut connection = link.connection.clone();
         let mut invocation = COMPARE_AND_SET.key(self.supervisor.keys.entry(key));
         invocation.arg(&*old.0).arg(new).arg(life_ms);
-        let exchange = invocation.invoke_async(&mut connection);
-        let limit = self.supervisor.options.response_timeout;
-        let answer: Value = link.exchange(limit, exchange).await?;
+        let answer: Value = self.evaluate(&invocation).await?;
         if let Value::BulkString(bytes) = answer {
             Ok(Changed::Other(bytes))
         } else if answer == Value::Nil {
