@@ -100,6 +100,15 @@ impl RedisCluster {
         .await;
     }
 
+    /// Waits until a node that was started again follows another one.
+    pub(crate) async fn follows(&self, node: usize) {
+        eventually("a node that follows", async || {
+            let info: String = self.ask(node, &["INFO", "replication"]).await;
+            info.contains("role:slave") && info.contains("link_status:up")
+        })
+        .await;
+    }
+
     /// Waits until the replica of master `index` has taken its place.
     pub(crate) async fn promoted(&self, index: usize) {
         eventually("a promoted replica", async || {
