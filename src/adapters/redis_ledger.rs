@@ -8,6 +8,7 @@
 mod cluster;
 mod connection;
 mod error;
+mod exchange;
 mod inspector;
 mod keys;
 mod locator;
@@ -25,10 +26,10 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{Cmd, FromRedisValue, RedisError, Script, Value};
+use redis::{Cmd, Script, Value};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::adapters::redis_ledger::connection::{Link, NoAnswer};
+use crate::adapters::redis_ledger::connection::NoAnswer;
 pub use crate::adapters::redis_ledger::error::ConnectError;
 pub use crate::adapters::redis_ledger::inspector::{Master, RedisInspector};
 use crate::adapters::redis_ledger::keys::{job_of_member, member};
@@ -46,8 +47,8 @@ use crate::ports::ledger::{
 };
 
 /// KEYS, ARGV and every return value are in its head.
-const COMPARE_AND_SET_TEXT: &str = include_str!("redis_ledger/compare_and_set.lua");
-static COMPARE_AND_SET: LazyLock<Script> = LazyLock::new(|| Script::new(COMPARE_AND_SET_TEXT));
+static COMPARE_AND_SET: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("redis_ledger/compare_and_set.lua")));
 
 /// The values of [`keys::Keys::notice`].
 const BEGUN: &[u8] = b"0";
@@ -102,40 +103,6 @@ impl RedisLedger {
         self.supervisor.facts()
     }
 
-    /// Sends a command about `key` to its master.
-    async fn call<T: FromRedisValue>(&self, key: &str, command: &Cmd) -> Result<T, LedgerError> {
-        let limit = self.supervisor.options.response_timeout;
-        match self.supervisor.link(key)?.call(command, limit).await {
-            Err(LedgerError::Unavailable(error)) => Box::pin(self.follow(error, command)).await,
-            answer => answer,
-        }
-    }
-
-    /// Sends a command to the master that another one of the cluster asks to try: the key's slot is
-    /// on its way there, and the key is there already or not yet made. Nothing was executed so far.
-    ///
-    /// Any other error is returned as it is.
-    async fn follow<T: FromRedisValue>(
-        &self,
-        error: Box<dyn std::error::Error + Send + Sync>,
-        command: &Cmd,
-    ) -> Result<T, LedgerError> {
-        let said = error.downcast_ref::<RedisError>();
-        let link = said
-            .filter(|said| said.code() == Some("ASK"))
-            .and_then(|said| self.supervisor.link_at(said.redirect_node()?.0));
-        let Some(link) = link else {
-            return Err(LedgerError::Unavailable(error));
-        };
-        let mut pipeline = redis::pipe();
-        pipeline.cmd("ASKING").ignore().add_command(command.clone());
-        let mut connection = link.connection.clone();
-        let exchange = pipeline.query_async(&mut connection);
-        let limit = self.supervisor.options.response_timeout;
-        let (answer,): (T,) = link.exchange(limit, exchange).await?;
-        Ok(answer)
-    }
-
     /// Runs the script: `new` is the new value, empty to remove the key.
     async fn compare_and_set(
         &self,
@@ -145,21 +112,9 @@ impl RedisLedger {
         life_ms: u64,
     ) -> Result<Changed, LedgerError> {
         let name = self.supervisor.keys.entry(key);
-        let link = self.supervisor.link(&name)?;
-        let mut connection = link.connection.clone();
         let mut invocation = COMPARE_AND_SET.key(&name);
         invocation.arg(&*old.0).arg(new).arg(life_ms);
-        let exchange = invocation.invoke_async(&mut connection);
-        let limit = self.supervisor.options.response_timeout;
-        let answer: Value = match link.exchange(limit, exchange).await {
-            Err(LedgerError::Unavailable(error)) => {
-                let mut script = redis::cmd("EVAL");
-                script.arg(COMPARE_AND_SET_TEXT).arg(1).arg(&name);
-                script.arg(&*old.0).arg(new).arg(life_ms);
-                Box::pin(self.follow(error, &script)).await?
-            }
-            answer => answer?,
-        };
+        let answer: Value = self.evaluate(&name, &COMPARE_AND_SET, &invocation).await?;
         if let Value::BulkString(bytes) = answer {
             Ok(Changed::Other(bytes))
         } else if answer == Value::Nil {
@@ -206,71 +161,6 @@ impl RedisLedger {
         remove.arg(self.supervisor.keys.unsettled()).arg(members);
         remove
     }
-
-    /// The first byte of each job's value, `None` where there is no value.
-    async fn heads(&self, keys: &[JobKey]) -> Result<Vec<Option<u8>>, LedgerError> {
-        let names: Vec<String> = keys
-            .iter()
-            .map(|key| self.supervisor.keys.entry(key))
-            .collect();
-        // Each master is asked once for all that it has.
-        let mut groups: Vec<(Arc<Link>, Vec<usize>)> = Vec::new();
-        for (index, name) in names.iter().enumerate() {
-            let link = self.supervisor.link(name)?;
-            match groups
-                .iter_mut()
-                .find(|(known, _)| Arc::ptr_eq(known, &link))
-            {
-                Some((_, indexes)) => indexes.push(index),
-                None => groups.push((link, vec![index])),
-            }
-        }
-        let mut heads = vec![None; names.len()];
-        for (link, indexes) in groups {
-            let asked: Vec<&str> = indexes
-                .iter()
-                .filter_map(|index| names.get(*index).map(String::as_str))
-                .collect();
-            let found = self.heads_at(&link, &asked).await?;
-            for (index, found) in indexes.into_iter().zip(found) {
-                if let Some(head) = heads.get_mut(index) {
-                    *head = found.first().copied();
-                }
-            }
-        }
-        Ok(heads)
-    }
-
-    /// The first byte of each value, or nothing, in one exchange with the master of all these keys.
-    async fn heads_at(&self, link: &Link, names: &[&str]) -> Result<Vec<Vec<u8>>, LedgerError> {
-        let mut pipeline = redis::pipe();
-        for name in names {
-            pipeline.add_command(first_byte(name));
-        }
-        let mut connection = link.connection.clone();
-        let exchange = pipeline.query_async(&mut connection);
-        let limit = self.supervisor.options.response_timeout;
-        let answer = link.exchange(limit, exchange).await;
-        let Err(LedgerError::Unavailable(error)) = answer else {
-            return answer;
-        };
-        let said = error.downcast_ref::<RedisError>();
-        if said.and_then(RedisError::code) != Some("ASK") {
-            return Err(LedgerError::Unavailable(error));
-        }
-        // Some of them are on their way to another master.
-        let mut heads = Vec::with_capacity(names.len());
-        for name in names {
-            heads.push(self.call(name, &first_byte(name)).await?);
-        }
-        Ok(heads)
-    }
-}
-
-fn first_byte(name: &str) -> Cmd {
-    let mut range = redis::cmd("GETRANGE");
-    range.arg(name).arg(0).arg(0);
-    range
 }
 
 /// What the script answered.

@@ -244,6 +244,15 @@ async fn the_contract_holds_behind_sentinels_and_a_failover_is_followed() {
     all.master.thaw();
     all.master.kill();
     assert_eq!(ledger.health(), after);
+
+    // The sentinels name another one; the last one still answers, and is left all the same.
+    let other = RedisServer::start(&[]);
+    all.name_another(other.port()).await;
+    let moved = until(&ledger, |now| {
+        now.memory_losses > after.memory_losses && is_up(now)
+    });
+    moved.await;
+    assert!(ledger.read(&key(2)).await.unwrap().is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -121,6 +121,22 @@ impl RedisSentinels {
         }
     }
 
+    /// Lets all sentinels name another server the master, while the old one stays as it was: as when
+    /// it is cut off from them, and not from its clients.
+    pub(crate) async fn name_another(&self, port: u16) {
+        let port = port.to_string();
+        for sentinel in &self.sentinels {
+            let mut redis = connection(&sentinel.url()).await;
+            for words in [
+                &["REMOVE", MASTER_NAME][..],
+                &["MONITOR", MASTER_NAME, "127.0.0.1", &port, "2"],
+            ] {
+                let mut command = redis::cmd("SENTINEL");
+                command.arg(words).exec_async(&mut redis).await.unwrap();
+            }
+        }
+    }
+
     /// The URLs of the sentinels.
     pub(crate) fn urls(&self) -> Vec<String> {
         self.sentinels.iter().map(Sentinel::url).collect()

@@ -288,3 +288,51 @@ async fn newest<F: Future<Output = Result<View, ConnectError>>>(
     }
     newest.ok_or(failure)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use futures_util::FutureExt;
+    use futures_util::future::BoxFuture;
+    use redis::Value;
+
+    use super::{Address, ConnectError, View, newest};
+
+    type Answer = BoxFuture<'static, Result<View, ConnectError>>;
+
+    fn view(epoch: u64) -> Answer {
+        let info = format!("cluster_state:ok\r\ncluster_current_epoch:{epoch}\r\n");
+        let host = "h".to_owned();
+        let view = View::read(&info, &Value::Nil, &Address { host, port: 1 });
+        ready(Ok(view)).boxed()
+    }
+
+    fn failed() -> Answer {
+        ready(Err(ConnectError::NoAddress)).boxed()
+    }
+
+    #[test]
+    fn the_newest_view_counts_and_a_silent_minority_is_not_waited_for() {
+        for (answers, expected) in [
+            (vec![view(3), view(7), pending().boxed()], Some(7)),
+            (vec![view(7), pending().boxed(), view(3)], Some(7)),
+            (vec![view(2), failed(), view(1)], Some(2)),
+            // What is there has to do.
+            (vec![failed(), failed(), view(4)], Some(4)),
+            (vec![failed()], None),
+            (vec![], None),
+        ] {
+            let asked = answers.len();
+            let newest = newest(answers.into_iter().collect(), asked);
+            let newest = newest.now_or_never().unwrap();
+            assert_eq!(newest.ok().map(|view| view.epoch), expected);
+        }
+        let half = vec![view(3), pending().boxed()];
+        let waits = newest(half.into_iter().collect(), 2).now_or_never();
+        assert!(
+            waits.is_none(),
+            "one of two may be the one that was cut off"
+        );
+    }
+}

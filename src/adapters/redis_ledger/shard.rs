@@ -241,6 +241,10 @@ impl Supervisor {
         let mut get = redis::cmd("GET");
         get.arg(&shard.canary);
         let found: Option<String> = link.call(&get, self.options.response_timeout).await?;
+        if link.state.is_broken() {
+            // Another server may be this part's master by now: this answer is none of its.
+            return Ok(());
+        }
         let found = found.map(Canary::found);
         let finding = shard.tripwire().looked(found.as_ref());
         self.note(finding);
