@@ -7,8 +7,10 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::app::config::document::RawValue;
+use crate::app::config::lanes;
 use crate::app::config::reader::{GivenSource, Lookup, Reader};
 use crate::app::config::values::{self, Fault};
+use crate::domain::lane::Shards;
 
 /// The word that stands for the server that lives inside this process.
 const EMBEDDED: &str = "memory:";
@@ -78,6 +80,8 @@ pub struct RabbitmqConfig {
     pub prefix: String,
     /// Unacked deliveries at a time, by kind.
     pub prefetch: Prefetch,
+    /// Over how many queues the normal lane of a kind is spread, 1 to 64 each.
+    pub shards: Shards,
     /// AMQP heartbeat, in whole seconds, 1 s to 5 min.
     pub heartbeat: Duration,
     /// How long a publisher confirm may take, 1 s to 5 min.
@@ -119,6 +123,7 @@ impl Default for RabbitmqConfig {
             servers: Servers::Urls(vec![ServerUrl::new(url.to_owned())]),
             prefix: "hongbao".to_owned(),
             prefetch: Prefetch::default(),
+            shards: Shards::default(),
             heartbeat: Duration::from_secs(10),
             confirm_timeout: Duration::from_secs(10),
             delivery_limit: NonZeroU32::MIN.saturating_add(99),
@@ -160,10 +165,12 @@ impl RabbitmqConfig {
         let heartbeat = reader.value("rabbitmq.heartbeat", |raw| {
             whole_seconds(values::duration(raw, &range)?)
         });
+        let prefetch = Prefetch::read(reader);
         Self {
+            shards: lanes::read_shards(reader, prefetch, servers.as_ref()),
             servers: servers.unwrap_or(default.servers),
             prefix: prefix.unwrap_or(default.prefix),
-            prefetch: Prefetch::read(reader),
+            prefetch,
             heartbeat: heartbeat.unwrap_or(default.heartbeat),
             confirm_timeout: reader.duration(
                 "rabbitmq.confirm_timeout",

@@ -12,6 +12,7 @@ use hongbaod::domain::draft::FieldError;
 use hongbaod::domain::entry::{Entry, LeaseToken, RequestDigest, ReturnAddress};
 use hongbaod::domain::ident::AppName;
 use hongbaod::domain::job::{JobKey, Kind, MoneyJob, QueryTarget};
+use hongbaod::domain::lane::Lane;
 use hongbaod::domain::notice::{Mark, NoticeKey};
 use hongbaod::domain::outcome::SignedOrder;
 use hongbaod::domain::time::{Monotonic, UnixMillis};
@@ -300,8 +301,11 @@ fn unconfirmed() -> PublishError {
 
 #[async_trait]
 impl Broker for JournalBroker {
-    async fn next(&self, kind: Kind) -> Option<Delivery> {
-        self.inner.next(kind).await
+    fn lanes(&self) -> Vec<Lane> {
+        self.inner.lanes()
+    }
+    async fn next(&self, lane: Lane) -> Option<Delivery> {
+        self.inner.next(lane).await
     }
     async fn ack(&self, delivery: &DeliveryTag) -> Settlement {
         self.journal.note("ack");
