@@ -9,6 +9,7 @@ mod rabbitmq_alone;
 mod rabbitmq_faults;
 mod rabbitmq_lifetimes;
 mod rabbitmq_reconnects;
+mod rabbitmq_shards;
 mod world;
 
 use std::sync::Arc;

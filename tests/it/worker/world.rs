@@ -110,6 +110,7 @@ impl World {
             journal: journal.clone(),
             events: LostReplies::default(),
             copies: LostReplies::default(),
+            aside: Mutex::default(),
             refusals: LostReplies::default(),
         });
         let gateway = Arc::new(ScriptedGateway {
