@@ -20,8 +20,12 @@ pub(super) const PASSES_MAX: u32 = 8;
 /// Below this limit no slot is kept free for anybody.
 const RESERVE_LIMIT_MIN: u32 = 4;
 
-/// The part of the limit that a rank leaves free for those above it.
+/// The part of the limit that a rank leaves free for those above it, one slot at least.
 const RESERVE_PARTS: u32 = 8;
+
+/// The most slots that it leaves free. Slots of calls that take long become free often enough when
+/// there are many of them.
+const RESERVE_MAX: u32 = 8;
 
 /// The slots, tokens and queues of one app.
 ///
@@ -31,7 +35,7 @@ const RESERVE_PARTS: u32 = 8;
 /// Jobs that hold a slot already come before those that want one, for only they can free it. Among
 /// the jobs whose method has a token, the highest rank gets the next slot, but a lower one that was
 /// passed over [`PASSES_MAX`] times goes first once; within a rank the parties take turns, and within
-/// a party the one that came first. A rank never fills all slots: an eighth of them, one at least,
+/// a party the one that came first. A rank never fills all slots: an eighth of them, one to eight,
 /// stays free for each rank above it, so that calls that take long delay no refund.
 ///
 /// Whoever is first in a queue and lacks only a token keeps the time for it: no task of our own
@@ -272,7 +276,7 @@ impl Lane {
         let reserve = if limit < RESERVE_LIMIT_MIN {
             0
         } else {
-            (limit / RESERVE_PARTS).max(1)
+            (limit / RESERVE_PARTS).clamp(1, RESERVE_MAX)
         };
         let [first, normal, last] = self.in_flight;
         let lower = normal.saturating_add(last);

@@ -15,11 +15,11 @@ use crate::domain::job::{Kind, MoneyJob};
 use crate::domain::lane::Lane;
 use crate::pacing::Party;
 
-/// No party keeps more than this part of a lane's places once it has to wait.
-const PARTS_MIN: u32 = 8;
-
-/// All parties together keep about this part of the places, so that there is room for the next.
-const KEPT_PARTS: u32 = 2;
+/// A party that has to wait keeps at most this part of as many places as are still free. So a giant
+/// alone keeps a fifth of all places, many parties keep less each, and there is always room for the
+/// next one. Source of the rule: Choudhury and Hahne, "Dynamic queue length thresholds for
+/// shared-memory packet switches", 1998.
+const FREE_PARTS: u32 = 4;
 
 /// `[fairness]`, and what it is a share of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,9 +122,7 @@ impl Place<'_> {
             return Stance::Wait;
         };
         let held = of_kind.by_party.get(&self.party).copied().unwrap_or(0);
-        let parties = u32::try_from(of_kind.by_party.len()).unwrap_or(u32::MAX);
-        let parts = parties.saturating_mul(KEPT_PARTS).max(PARTS_MIN);
-        let share = self.places.checked_div(parts).unwrap_or(0).max(1);
+        let share = (self.places.saturating_sub(of_kind.held) / FREE_PARTS).max(1);
         if held <= share {
             return Stance::Wait;
         }
@@ -177,17 +175,17 @@ mod tests {
     }
 
     #[test]
-    fn a_party_keeps_an_eighth_of_the_places_and_less_when_there_are_many_parties() {
+    fn a_giant_keeps_a_fifth_of_the_places_and_less_the_more_others_there_are() {
         let fairness = fairness(64);
-        let mut giant: Vec<_> = (0..8).map(|_| enter(&fairness, 1)).collect();
-        assert_eq!(giant[7].stance(), Stance::Wait);
+        let mut giant: Vec<_> = (0..12).map(|_| enter(&fairness, 1)).collect();
+        assert_eq!(giant[11].stance(), Stance::Wait);
         giant.push(enter(&fairness, 1));
-        assert_eq!(giant[8].stance(), Stance::TakeOrLeave);
-        let small = enter(&fairness, 2);
-        assert_eq!(small.stance(), Stance::Wait);
-        giant.truncate(5);
-        let others: Vec<_> = (3..10).map(|party| enter(&fairness, party)).collect();
-        assert_eq!(giant[0].stance(), Stance::TakeOrLeave, "3 of 9 parties' 64");
+        assert_eq!(giant[12].stance(), Stance::TakeOrLeave);
+        let burst: Vec<_> = (0..8).map(|_| enter(&fairness, 2)).collect();
+        assert!(burst.iter().all(|place| place.stance() == Stance::Wait));
+        giant.truncate(9);
+        let others: Vec<_> = (3..17).map(|party| enter(&fairness, party)).collect();
+        assert_eq!(giant[0].stance(), Stance::TakeOrLeave, "9, and 33 are free");
         assert!(others.iter().all(|place| place.stance() == Stance::Wait));
         drop(others);
         assert_eq!(giant[0].stance(), Stance::Wait);
