@@ -17,6 +17,7 @@ pub mod message;
 mod publisher;
 mod supervisor;
 mod topology;
+pub mod workbench;
 
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::atomic::AtomicU64;

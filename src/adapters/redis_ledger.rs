@@ -11,6 +11,7 @@ mod server;
 mod supervisor;
 mod tripwire;
 pub mod value;
+mod workbench;
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -28,6 +29,7 @@ use crate::adapters::redis_ledger::keys::{job_of_member, member};
 pub use crate::adapters::redis_ledger::server::{Persistence, ServerFacts};
 use crate::adapters::redis_ledger::supervisor::Supervisor;
 use crate::adapters::redis_ledger::value::{Indexed, decode, encode, indexed, is_settled};
+pub use crate::adapters::redis_ledger::workbench::ServerUsage;
 use crate::domain::entry::Entry;
 use crate::domain::job::JobKey;
 use crate::domain::notice::{Mark, NoticeKey};

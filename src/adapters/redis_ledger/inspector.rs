@@ -14,8 +14,8 @@ use crate::ports::ledger::LedgerError;
 /// One connection for operators. Unlike [`RedisLedger`](super::RedisLedger) it plants no canary,
 /// and is not rebuilt.
 pub struct RedisInspector {
-    supervisor: Supervisor,
-    link: Link,
+    pub(super) supervisor: Supervisor,
+    pub(super) link: Link,
 }
 
 impl RedisInspector {
