@@ -114,6 +114,7 @@ async fn a_cluster_keeps_the_contract_notices_a_flush_and_may_move_slots() {
     let cluster = RedisCluster::start().await;
     the_contract_holds_and_the_masters_share_the_jobs(&cluster).await;
     a_flush_of_one_master_is_noticed(&cluster).await;
+    one_full_master_makes_the_ledger_refuse(&cluster).await;
     a_slot_that_moves_is_followed_and_counts_as_a_loss(&cluster).await;
 }
 
@@ -145,6 +146,23 @@ async fn a_flush_of_one_master_is_noticed(cluster: &RedisCluster) {
     let later = try_connect(ledger_options).await.unwrap().health();
     assert_eq!(later.memory_losses, 0);
     assert!(later.memory_lost_at > before.memory_lost_at);
+}
+
+async fn one_full_master_makes_the_ledger_refuse(cluster: &RedisCluster) {
+    let options = options(RedisMode::Cluster, &cluster.urls());
+    let prefix = options.prefix.clone();
+    let ledger = try_connect(options).await.unwrap();
+    let job = job_at(cluster, &prefix, 1, 1).await;
+    let full = ["CONFIG", "SET", "maxmemory", "1"];
+    cluster.ask::<()>(1, &full).await;
+    let refused = ledger.insert(&job, &in_flight(&job, 1)).await;
+    assert!(matches!(refused, Err(LedgerError::Refused { .. })));
+    // The next job may be any master's.
+    until(&ledger, is_down).await;
+    let room = ["CONFIG", "SET", "maxmemory", "0"];
+    cluster.ask::<()>(1, &room).await;
+    until(&ledger, is_up).await;
+    stored(&ledger, &job, &in_flight(&job, 1)).await;
 }
 
 async fn a_slot_that_moves_is_followed_and_counts_as_a_loss(cluster: &RedisCluster) {
