@@ -7,6 +7,7 @@
 //!
 //! The client library's own recovery is off: when its attempts run out, consumers hang silently.
 
+mod acks;
 pub mod client;
 mod connection;
 mod consumer;
@@ -16,6 +17,7 @@ pub mod message;
 mod publisher;
 mod supervisor;
 mod topology;
+pub mod workbench;
 
 use std::fmt;
 use std::num::{NonZeroU16, NonZeroU32};
@@ -255,7 +257,7 @@ impl Broker for RabbitmqBroker {
     }
 
     async fn ack(&self, delivery: &DeliveryTag) -> Settlement {
-        self.lane(kind_of(delivery.channel)).ack(delivery).await
+        self.lane(kind_of(delivery.channel)).ack(delivery)
     }
 
     async fn hand_back(&self, delivery: &DeliveryTag) -> Settlement {
@@ -340,6 +342,7 @@ impl Broker for RabbitmqBroker {
 
     async fn close(&self) {
         self.set_mode(Mode::Stopped);
+        join_all(self.lanes.iter().map(|lane| lane.flush())).await;
         self.end.cancel();
         let tasks = {
             let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);

@@ -13,6 +13,7 @@ mod inspector;
 mod keys;
 mod locator;
 mod options;
+mod rate;
 mod routes;
 mod server;
 mod shard;
@@ -20,6 +21,7 @@ mod slots;
 mod supervisor;
 mod tripwire;
 pub mod value;
+mod workbench;
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -37,6 +39,7 @@ pub use crate::adapters::redis_ledger::options::{RedisLedgerOptions, RedisMode, 
 pub use crate::adapters::redis_ledger::server::{Persistence, ServerFacts};
 use crate::adapters::redis_ledger::supervisor::Supervisor;
 use crate::adapters::redis_ledger::value::{Indexed, decode, encode, indexed, is_settled};
+pub use crate::adapters::redis_ledger::workbench::ServerUsage;
 use crate::domain::entry::Entry;
 use crate::domain::job::JobKey;
 use crate::domain::notice::{Mark, NoticeKey};

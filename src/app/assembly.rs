@@ -27,6 +27,7 @@ use crate::ports::clock::{Clock, Random};
 use crate::ports::gateway::{CallObserver, Gateway as _};
 use crate::ports::ledger::Ledger;
 use crate::ports::notifications::Notifications;
+use crate::ports::rate::SharedRate;
 
 /// Why the daemon cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -69,8 +70,7 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The metrics of the configured apps.
     pub metrics: Arc<Metrics>,
-    /// The permits of the configured apps.
-    pub pacing: Arc<Pacing>,
+    apps: Vec<AppName>,
     gateway: Arc<AlipayGateway>,
 }
 
@@ -87,12 +87,11 @@ pub fn prepare(config: &Config) -> Result<Parts, StartError> {
     let metrics = Arc::new(Metrics::new(&apps));
     let observer: Arc<dyn CallObserver> = Arc::<Metrics>::clone(&metrics);
     options.observer = Some(observer);
-    let pacing = Pacing::new(pacing_options(config), &apps, Arc::clone(&clock));
     let gateway = gateway(config, options, Arc::clone(&clock)).map_err(StartError::Config)?;
     Ok(Parts {
         clock,
         metrics,
-        pacing,
+        apps,
         gateway: Arc::new(gateway),
     })
 }
@@ -121,11 +120,17 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
     let Parts {
         clock,
         metrics,
-        pacing,
+        apps,
         gateway,
     } = parts;
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
-    let ledger = ledger(config, &clock, &random).await?;
+    let (ledger, rate) = ledger(config, &clock, &random).await?;
+    let (options, paced) = (pacing_options(config), Arc::clone(&clock));
+    let pacing = match rate {
+        Some(rate) => Pacing::shared(options, &apps, paced, rate),
+        // The embedded servers are of this process alone.
+        None => Pacing::new(options, &apps, paced),
+    };
     let (broker, embedded) = broker(config, &clock, &random).await?;
     let default_app = alipay_setup::default_app(config).filter(|app| gateway.apps().contains(app));
     let alipay = Arc::clone(&gateway);
@@ -230,16 +235,22 @@ fn worker_options(
     })
 }
 
+type LedgerAndRate = (Arc<dyn Ledger>, Option<Arc<dyn SharedRate>>);
+
 async fn ledger(
     config: &Config,
     clock: &Arc<dyn Clock>,
     random: &Arc<dyn Random>,
-) -> Result<Arc<dyn Ledger>, StartError> {
+) -> Result<LedgerAndRate, StartError> {
     let Some(options) = redis_options(config) else {
-        return Ok(Arc::new(MemoryLedger::new()));
+        return Ok((Arc::new(MemoryLedger::new()), None));
     };
     match RedisLedger::connect(options, Arc::clone(clock), Arc::clone(random)).await {
-        Ok(ledger) => Ok(Arc::new(ledger)),
+        Ok(ledger) => {
+            let ledger = Arc::new(ledger);
+            let rate: Arc<dyn SharedRate> = Arc::<RedisLedger>::clone(&ledger);
+            Ok((ledger, Some(rate)))
+        }
         Err(error) => Err(StartError::Server {
             server: "Redis",
             source: Box::new(error),

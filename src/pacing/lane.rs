@@ -10,7 +10,8 @@ use tokio::sync::Notify;
 use crate::domain::time::Monotonic;
 use crate::pacing::breaker::{Breaker, Change, OpenReason, Passage};
 use crate::pacing::concurrency::Limit;
-use crate::pacing::rate::{Bucket, Token};
+use crate::pacing::rate::{Rate, Token};
+use crate::pacing::share::{Need, Share};
 use crate::pacing::{PacedCall, PacingOptions, Signal};
 
 /// The slots, tokens and queues of one app.
@@ -34,7 +35,7 @@ pub(super) struct Lane {
 
 #[derive(Debug)]
 struct Method {
-    bucket: Bucket,
+    rate: Rate,
     /// Jobs that hold a slot, for a further call.
     further: VecDeque<Arc<Waiter>>,
     /// Jobs that want a slot.
@@ -91,10 +92,11 @@ pub(super) enum Standing {
 }
 
 impl Lane {
-    pub(super) fn new(options: &PacingOptions) -> Self {
+    /// Makes a lane whose methods each have what `rate` makes.
+    pub(super) fn new(options: &PacingOptions, rate: impl Fn() -> Rate) -> Self {
         Self {
             methods: PacedCall::ALL.map(|_| Method {
-                bucket: Bucket::new(options.requests_per_second),
+                rate: rate(),
                 further: VecDeque::new(),
                 fresh: VecDeque::new(),
                 timekeeper: None,
@@ -129,7 +131,7 @@ impl Lane {
         let has_slot = self.in_flight < self.limit.get();
         let method = &mut self.methods[call.index()];
         let is_first = method.further.is_empty() && method.fresh.is_empty();
-        if is_first && has_slot && method.bucket.take(now).is_some() {
+        if is_first && has_slot && method.rate.take(now).is_some() {
             self.in_flight = self.in_flight.saturating_add(1);
             return Asked::Granted(ticket);
         }
@@ -140,7 +142,7 @@ impl Lane {
     pub(super) fn ask_further(&mut self, call: PacedCall, now: Monotonic) -> Asked {
         let ticket = self.next_ticket();
         let method = &mut self.methods[call.index()];
-        if method.further.is_empty() && method.bucket.take(now).is_some() {
+        if method.further.is_empty() && method.rate.take(now).is_some() {
             return Asked::Granted(ticket);
         }
         Asked::Waiting(self.queue(ticket, call, Want::Token))
@@ -157,7 +159,7 @@ impl Lane {
             None => {
                 let method = &self.methods[waiter.call.index()];
                 let keeps_time = method.timekeeper == Some(waiter.ticket);
-                Standing::Waits(keeps_time.then(|| method.bucket.wait(now)))
+                Standing::Waits(keeps_time.then(|| method.rate.wait(now)))
             }
         }
     }
@@ -168,7 +170,7 @@ impl Lane {
         let method = &mut self.methods[waiter.call.index()];
         match waiter.decision.get() {
             Some(Decision::Granted(token)) => {
-                method.bucket.give_back(*token);
+                method.rate.give_back(*token);
                 if waiter.want == Want::SlotAndToken {
                     self.in_flight = self.in_flight.saturating_sub(1);
                 }
@@ -206,6 +208,48 @@ impl Lane {
         self.advance(now);
     }
 
+    /// What is to be booked in the shared calendar now, for the first method that needs it. Whoever
+    /// is told must book it and answer by [`Lane::booked`].
+    pub(super) fn need(&mut self, now: Monotonic) -> Option<(PacedCall, Need)> {
+        let has_slot = self.in_flight < self.limit.get();
+        PacedCall::ALL.into_iter().find_map(|call| {
+            let method = &mut self.methods[call.index()];
+            let fresh = if has_slot { method.fresh.len() } else { 0 };
+            let waiting = method.further.len().saturating_add(fresh);
+            let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
+            let need = method.rate.share()?.need(waiting, now)?;
+            Some((call, need))
+        })
+    }
+
+    /// Learns by `learn` what was booked for `call`, and grants what can be granted with it.
+    pub(super) fn booked(
+        &mut self,
+        call: PacedCall,
+        now: Monotonic,
+        learn: impl FnOnce(&mut Share),
+    ) {
+        let method = &mut self.methods[call.index()];
+        method.rate.share().map(learn);
+        // Whoever keeps the time keeps another now.
+        method.timekeeper = None;
+        self.advance(now);
+    }
+
+    /// Whether the last attempt to book calls failed.
+    pub(super) fn is_failing(&mut self, call: PacedCall) -> bool {
+        let share = self.methods[call.index()].rate.share();
+        share.is_some_and(|share| share.is_failing())
+    }
+
+    /// How many jobs wait for a slot or a token.
+    pub(super) fn waiting(&self) -> usize {
+        let methods = self.methods.iter();
+        methods
+            .map(|method| method.further.len().saturating_add(method.fresh.len()))
+            .sum()
+    }
+
     fn next_ticket(&mut self) -> u64 {
         self.tickets = self.tickets.saturating_add(1);
         self.tickets
@@ -232,11 +276,7 @@ impl Lane {
         while self.in_flight < self.limit.get() {
             let ready = self.methods.iter_mut().filter_map(|method| {
                 let ticket = method.fresh.front()?.ticket;
-                method
-                    .bucket
-                    .wait(now)
-                    .is_zero()
-                    .then_some((ticket, method))
+                method.rate.wait(now).is_zero().then_some((ticket, method))
             });
             let Some((_, method)) = ready.min_by_key(|(ticket, _)| *ticket) else {
                 break;
@@ -271,7 +311,7 @@ impl Method {
 
     /// Gives a token to the first in line; `false` when there is none, or nobody.
     fn grant_first(&mut self, want: Want, now: Monotonic) -> bool {
-        let Some(token) = self.bucket.take(now) else {
+        let Some(token) = self.rate.take(now) else {
             return false;
         };
         match self.line(want).pop_front() {
@@ -280,7 +320,7 @@ impl Method {
                 true
             }
             None => {
-                self.bucket.give_back(token);
+                self.rate.give_back(token);
                 false
             }
         }

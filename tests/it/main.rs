@@ -34,6 +34,7 @@ mod properties;
 mod proxy;
 mod rabbitmq_cluster;
 mod rabbitmq_server;
+mod rate;
 mod redis_cluster;
 mod redis_fleet;
 mod redis_ledger;

@@ -16,6 +16,10 @@ use crate::adapters::rabbitmq::{RabbitmqOptions, RabbitmqTls};
 /// deadline of its own: a stopped broker accepts TCP and never answers.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The largest frame, in bytes, unless an address says otherwise. The client keeps two buffers of 32
+/// frames for each connection, 8 MiB with the broker's 128 KiB; a body may have any number of frames.
+const FRAME_MAX: u32 = 32 * 1024;
+
 /// How long the broker may take to answer on an open connection. Declaring all queues for the first
 /// time takes it about a second.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -172,6 +176,7 @@ impl Dialer {
             let position = index.saturating_add(1);
             let mut address = Address::parse(url).ok_or(ConnectError::Address { position })?;
             address.uri.query.heartbeat = Some(heartbeat_s.max(1));
+            address.uri.query.frame_max.get_or_insert(FRAME_MAX);
             addresses.push(address);
         }
         if addresses.is_empty() {

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{
+    ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
+};
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
@@ -240,6 +243,33 @@ impl Topology {
             }
         }
         Ok(true)
+    }
+
+    /// Deletes every queue and exchange, with what is in them.
+    ///
+    /// # Errors
+    ///
+    /// [`TopologyError`], of the first object that could not be deleted; a missing one is fine.
+    pub(crate) async fn delete(&self, connection: &Connection) -> Result<(), TopologyError> {
+        let channel = open(connection).await?;
+        let failed = |object, name: &ShortString, source| TopologyError::Declare {
+            object,
+            name: name.as_str().to_owned(),
+            source,
+        };
+        for queue in &self.queues {
+            let deleted = channel.queue_delete(queue.name.clone(), QueueDeleteOptions::default());
+            let deleted = deleted.await;
+            deleted.map_err(|source| failed(ObjectKind::Queue, &queue.name, source))?;
+        }
+        for exchange in &self.exchanges {
+            let options = ExchangeDeleteOptions::default();
+            let deleted = channel
+                .exchange_delete(exchange.name.clone(), options)
+                .await;
+            deleted.map_err(|source| failed(ObjectKind::Exchange, &exchange.name, source))?;
+        }
+        Ok(())
     }
 
     /// Looks at each object and changes nothing.

@@ -17,8 +17,8 @@ use crate::ports::ledger::LedgerError;
 /// Connections for operators, one to each master. Unlike [`RedisLedger`](super::RedisLedger) it
 /// plants no canary, and is not rebuilt.
 pub struct RedisInspector {
-    supervisor: Supervisor,
-    links: Vec<(Place, Link)>,
+    pub(super) supervisor: Supervisor,
+    pub(super) links: Vec<(Place, Link)>,
 }
 
 /// One master as it is now.

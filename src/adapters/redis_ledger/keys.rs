@@ -48,6 +48,11 @@ impl Keys {
         format!("{}:notice:{{{key}}}", self.prefix)
     }
 
+    /// The calendar of the calls of one app and method: `<prefix>:rate:{<app>:<method>}`.
+    pub(super) fn rate(&self, app: &AppName, method: &str) -> String {
+        format!("{}:rate:{{{app}:{method}}}", self.prefix)
+    }
+
     /// The tripwire's canary, a string that never expires: one in all, or one per master of a
     /// cluster, whose hash tag it bears.
     pub(super) fn canary(&self, tag: Option<u32>) -> String {
@@ -115,6 +120,13 @@ mod tests {
     }
 
     #[test]
+    fn a_calendar_is_of_one_app_and_method() {
+        let keys = Keys::new("hongbao".to_owned());
+        let name = keys.rate(&key().app, "disburse");
+        assert_eq!(name, "hongbao:rate:{main:disburse}");
+    }
+
+    #[test]
     fn other_keys_are_no_entries() {
         let keys = Keys::new("hongbao".to_owned());
         let operation = Operation {
@@ -142,6 +154,7 @@ mod tests {
             keys.unsettled(),
             keys.fence(None),
             keys.fence(Some(7)),
+            keys.rate(&key().app, "disburse"),
             "hongbao:{}".to_owned(),
             "hongbao:{main}".to_owned(),
             "hongbao:{main:a b}".to_owned(),
