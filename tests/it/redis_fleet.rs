@@ -1,5 +1,6 @@
 //! The ledger on several servers: Redis Cluster, sentinels, TLS.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use hongbaod::adapters::redis_ledger::{
 };
 use hongbaod::domain::job::JobKey;
 use hongbaod::ports::ledger::{Connection, Ledger, LedgerError, LedgerHealth, Written};
+use hongbaod::ports::rate::{RateWish, SharedRate};
 
 use crate::ledger_contract::{every_fact, stored};
 use crate::ledger_entries::{in_flight, key, settled};
@@ -113,6 +115,7 @@ async fn job_at(cluster: &RedisCluster, prefix: &str, index: usize, from: u64) -
 async fn a_cluster_keeps_the_contract_notices_a_flush_and_may_move_slots() {
     let cluster = RedisCluster::start().await;
     the_contract_holds_and_the_masters_share_the_jobs(&cluster).await;
+    a_rate_is_shared_wherever_its_calendar_is(&cluster).await;
     a_flush_of_one_master_is_noticed(&cluster).await;
     one_full_master_makes_the_ledger_refuse(&cluster).await;
     a_slot_that_moves_is_followed_and_counts_as_a_loss(&cluster).await;
@@ -130,6 +133,33 @@ async fn the_contract_holds_and_the_masters_share_the_jobs(cluster: &RedisCluste
     let masters = inspector.masters().await.unwrap();
     let slots: Vec<&str> = masters.iter().filter_map(|m| m.slots.as_deref()).collect();
     assert_eq!(slots, ["0-5460", "5461-10922", "10923-16383"]);
+}
+
+async fn a_rate_is_shared_wherever_its_calendar_is(cluster: &RedisCluster) {
+    let options = options(RedisMode::Cluster, &cluster.urls());
+    let one = try_connect(options.clone()).await.unwrap();
+    let two = try_connect(options).await.unwrap();
+    for method in ["disburse", "refund", "query", "pay"] {
+        let wish = RateWish {
+            app: key(1).app,
+            method,
+            per_second: NonZeroU32::new(100).unwrap(),
+            soon: 1_000,
+            spread: 0,
+            spread_from_us: 0,
+        };
+        let mut booked = 0;
+        for replica in [&one, &two] {
+            let reservation = replica.reserve(&wish).await.unwrap();
+            booked += reservation
+                .windows
+                .iter()
+                .map(|window| window.soon)
+                .sum::<u32>();
+        }
+        // All that there is until the horizon, and no more for the second.
+        assert!((280..=320).contains(&booked), "{method}: {booked}");
+    }
 }
 
 async fn a_flush_of_one_master_is_noticed(cluster: &RedisCluster) {
