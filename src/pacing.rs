@@ -12,6 +12,7 @@ mod booking;
 mod breaker;
 mod concurrency;
 mod lane;
+mod line;
 mod rate;
 mod share;
 mod shared_clock;
@@ -63,6 +64,33 @@ pub enum PacedCall {
     Pay,
     /// `alipay.fund.coupon.operation.query`.
     Query,
+}
+
+/// Who goes first among those who wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// Refunds, queries and what is urgent.
+    First,
+    /// Everything else.
+    Normal,
+    /// What was set aside.
+    Last,
+}
+
+/// Those whose jobs count as one: within a rank all parties get equally much. Jobs that are not
+/// told apart are one party.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Party(pub u64);
+
+/// Who asks for a permit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Applicant {
+    /// For which call.
+    pub call: PacedCall,
+    /// With which rank.
+    pub rank: Rank,
+    /// For whom.
+    pub party: Party,
 }
 
 /// What came of one call, as far as it matters here.
@@ -118,6 +146,19 @@ impl PacedCall {
             Self::Refund => 1,
             Self::Pay => 2,
             Self::Query => 3,
+        }
+    }
+}
+
+impl Rank {
+    /// Every rank, the highest first.
+    const ALL: [Self; 3] = [Self::First, Self::Normal, Self::Last];
+
+    const fn index(self) -> usize {
+        match self {
+            Self::First => 0,
+            Self::Normal => 1,
+            Self::Last => 2,
         }
     }
 }
@@ -194,12 +235,12 @@ impl Pacing {
         })
     }
 
-    /// Waits for a permit to make `call`: first come, first served per method, and among the
-    /// methods that have a token. Dropping the future gives up the place, and what was granted.
+    /// Waits for a permit: the highest rank first, then the parties in turns, then first come, first
+    /// served; no rank waits for ever. Dropping the future gives up the place, and what was granted.
     ///
     /// It is [`Admission::Closed`] at once for an app that is not configured and while the
     /// breaker is open, but for the probe; and as soon as the breaker opens for those who wait.
-    pub async fn permit(&self, app: &AppName, call: PacedCall) -> Admission {
+    pub async fn permit(&self, app: &AppName, who: Applicant) -> Admission {
         let Some(lane) = self.lanes.get(app) else {
             return Admission::Closed {
                 retry_after: breaker::WAIT_MAX,
@@ -207,11 +248,15 @@ impl Pacing {
         };
         let asked_at = lane.clock.monotonic();
         // Asked in a statement of its own: the lock must not be held while waiting.
-        let asked = lane.at(asked_at, |lane, now| lane.ask(call, now));
+        let asked = lane.at(asked_at, |lane, now| lane.ask(who, now));
         let ticket = match asked {
             Asked::Closed { retry_after } => return Admission::Closed { retry_after },
             Asked::Granted(ticket) => {
-                return Admission::Open(Permit::new(lane, ticket, (asked_at, asked_at)));
+                return Admission::Open(Permit::new(
+                    lane,
+                    (ticket, who.rank),
+                    (asked_at, asked_at),
+                ));
             }
             Asked::Waiting(waiter) => match lane.wait(waiter).await {
                 Waited::Granted(ticket) => ticket,
@@ -219,7 +264,31 @@ impl Pacing {
             },
         };
         let granted_at = lane.clock.monotonic();
-        Admission::Open(Permit::new(lane, ticket, (asked_at, granted_at)))
+        Admission::Open(Permit::new(
+            lane,
+            (ticket, who.rank),
+            (asked_at, granted_at),
+        ))
+    }
+
+    /// A permit as by [`Pacing::permit`], or `None` if it had to be waited for.
+    #[must_use]
+    pub fn permit_at_once(&self, app: &AppName, who: Applicant) -> Option<Admission> {
+        let Some(lane) = self.lanes.get(app) else {
+            return Some(Admission::Closed {
+                retry_after: breaker::WAIT_MAX,
+            });
+        };
+        let now = lane.clock.monotonic();
+        match lane.at(now, |lane, now| lane.ask_at_once(who, now))? {
+            Asked::Closed { retry_after } => Some(Admission::Closed { retry_after }),
+            Asked::Granted(ticket) => Some(Admission::Open(Permit::new(
+                lane,
+                (ticket, who.rank),
+                (now, now),
+            ))),
+            Asked::Waiting(_) => None,
+        }
     }
 
     /// The apps that have a lane, in order.
@@ -272,6 +341,7 @@ impl fmt::Debug for Pacing {
 pub struct Permit {
     lane: Arc<SharedLane>,
     ticket: u64,
+    rank: Rank,
     asked_at: Monotonic,
     granted_at: Monotonic,
 }
@@ -279,12 +349,13 @@ pub struct Permit {
 impl Permit {
     fn new(
         lane: &Arc<SharedLane>,
-        ticket: u64,
+        (ticket, rank): (u64, Rank),
         (asked_at, granted_at): (Monotonic, Monotonic),
     ) -> Self {
         Self {
             lane: Arc::clone(lane),
             ticket,
+            rank,
             asked_at,
             granted_at,
         }
@@ -324,7 +395,8 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.lane.with(|lane, now| lane.release(self.ticket, now));
+        self.lane
+            .with(|lane, now| lane.release(self.ticket, self.rank, now));
     }
 }
 

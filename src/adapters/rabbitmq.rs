@@ -1,7 +1,7 @@
 //! The broker over RabbitMQ, on two connections of its own supervision.
 //!
 //! ```text
-//! supervisor ──▶ consuming connection ──▶ one channel, with its prefetch, per kind ──▶ next
+//! supervisor ──▶ consuming connection ──▶ one channel, with its prefetch, per lane ──▶ next
 //!            └─▶ publishing connection ──▶ one confirm channel per destination ◀── publish_*
 //! ```
 //!
@@ -12,6 +12,7 @@ pub mod client;
 mod connection;
 mod consumer;
 pub mod ladder;
+mod lanes;
 mod liveness;
 pub mod message;
 mod publisher;
@@ -34,7 +35,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::rabbitmq::connection::{Dialer, Purpose};
-use crate::adapters::rabbitmq::consumer::{Lane, Mode, Phase, Surroundings, kind_of};
+use crate::adapters::rabbitmq::consumer::{Consumption, Mode, Phase, Surroundings, place_of};
 use crate::adapters::rabbitmq::message::{
     buried_properties, event_properties, job_properties, reply_properties, short,
 };
@@ -42,6 +43,7 @@ use crate::adapters::rabbitmq::publisher::{Message, Publisher, Route};
 use crate::adapters::rabbitmq::supervisor::{Supervisor, close};
 use crate::domain::entry::ReturnAddress;
 use crate::domain::job::Kind;
+use crate::domain::lane::{Lane, Shards};
 use crate::ports::broker::{
     Broker, Delivery, DeliveryTag, Epitaph, EventMessage, JobCopy, PublishError, Settlement,
 };
@@ -49,6 +51,7 @@ use crate::ports::clock::{Clock, Random};
 use crate::ports::ledger::Connection;
 
 pub use crate::adapters::rabbitmq::connection::ConnectError;
+use crate::adapters::rabbitmq::topology::routing_key;
 pub use crate::adapters::rabbitmq::topology::{
     ObjectKind, ObjectState, ObjectStatus, Topology, TopologyError,
 };
@@ -69,8 +72,11 @@ pub struct RabbitmqOptions {
     pub tls: RabbitmqTls,
     /// What every name begins with.
     pub prefix: String,
-    /// Unacknowledged deliveries at a time, per kind.
+    /// Unacknowledged deliveries at a time, per kind: in its normal lane (shared by its shards), and
+    /// as many again in each of its other lanes.
     pub prefetch: Prefetch,
+    /// Over how many queues the normal lane of a kind is spread.
+    pub shards: Shards,
     /// AMQP heartbeat, in whole seconds; a silent connection is given up after twice of it.
     pub heartbeat: Duration,
     /// Deliveries of one message before RabbitMQ dead-letters it.
@@ -118,6 +124,7 @@ impl RabbitmqOptions {
             tls: RabbitmqTls::default(),
             prefix: prefix.to_owned(),
             prefetch: Prefetch::default(),
+            shards: Shards::default(),
             heartbeat: Duration::from_secs(10),
             delivery_limit: HUNDRED,
             confirm_timeout: Duration::from_secs(10),
@@ -173,7 +180,7 @@ impl Prefetch {
 pub struct RabbitmqBroker {
     options: RabbitmqOptions,
     topology: Arc<Topology>,
-    lanes: [Arc<Lane>; Kind::ALL.len()],
+    lanes: Vec<Arc<Consumption>>,
     publisher: Arc<Publisher>,
     end: CancellationToken,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -209,8 +216,17 @@ impl RabbitmqBroker {
         let consuming = supervisor.connect(Purpose::Consume).await?;
         let publishing = supervisor.dialer.open(Purpose::Publish).await?;
 
-        let lanes = Kind::ALL
-            .map(|kind| Arc::new(Lane::new(kind, options.prefetch.of(kind).get(), &topology)));
+        let lanes = lanes::lanes(&options, &topology, &consuming)
+            .await
+            .map_err(ConnectError::Topology)?;
+        let lanes: Vec<Arc<Consumption>> = lanes
+            .iter()
+            .enumerate()
+            .map(|(place, lane)| {
+                let prefetch = lanes::prefetch(options.prefetch, *lane, &lanes);
+                Arc::new(Consumption::new(*lane, place, prefetch, &topology))
+            })
+            .collect();
         let publisher = Arc::new(Publisher::default());
         let around = Arc::new(Surroundings {
             topology: Arc::clone(&topology),
@@ -221,7 +237,7 @@ impl RabbitmqBroker {
             tokio::spawn(
                 Arc::clone(&supervisor).keep_publishing(Arc::clone(&publisher), publishing),
             ),
-            tokio::spawn(supervisor.keep_consuming(lanes.to_vec(), around, consuming)),
+            tokio::spawn(supervisor.keep_consuming(lanes.clone(), around, consuming)),
         ];
         Ok(Self {
             options,
@@ -233,8 +249,9 @@ impl RabbitmqBroker {
         })
     }
 
-    fn lane(&self, kind: Kind) -> &Lane {
-        &self.lanes[kind.index()]
+    /// Where a delivery came by, if it was one of ours.
+    fn way(&self, delivery: &DeliveryTag) -> Option<&Arc<Consumption>> {
+        self.lanes.get(place_of(delivery.channel))
     }
 
     async fn send(&self, message: Message<'_>) -> Result<(), PublishError> {
@@ -252,22 +269,31 @@ impl RabbitmqBroker {
 
 #[async_trait]
 impl Broker for RabbitmqBroker {
-    async fn next(&self, kind: Kind) -> Option<Delivery> {
-        self.lane(kind).next().await
+    fn lanes(&self) -> Vec<Lane> {
+        self.lanes.iter().map(|way| way.lane()).collect()
+    }
+
+    async fn next(&self, lane: Lane) -> Option<Delivery> {
+        let way = self.lanes.iter().find(|way| way.lane() == lane)?;
+        way.next().await
     }
 
     async fn ack(&self, delivery: &DeliveryTag) -> Settlement {
-        self.lane(kind_of(delivery.channel)).ack(delivery)
+        match self.way(delivery) {
+            Some(way) => way.ack(delivery),
+            None => Settlement::Lost,
+        }
     }
 
     async fn hand_back(&self, delivery: &DeliveryTag) -> Settlement {
-        self.lane(kind_of(delivery.channel))
-            .hand_back(delivery)
-            .await
+        match self.way(delivery) {
+            Some(way) => way.hand_back(delivery).await,
+            None => Settlement::Lost,
+        }
     }
 
     fn holds(&self, delivery: &DeliveryTag) -> bool {
-        self.lane(kind_of(delivery.channel)).holds(delivery)
+        self.way(delivery).is_some_and(|way| way.holds(delivery))
     }
 
     async fn publish_later(&self, copy: &JobCopy, delay: Duration) -> Result<(), PublishError> {
@@ -275,7 +301,7 @@ impl Broker for RabbitmqBroker {
         self.send(Message {
             route: Route::Retry(rung),
             exchange: self.topology.retries.get(rung).cloned().unwrap_or_default(),
-            routing_key: copy.kind.as_str().into(),
+            routing_key: routing_key(self.topology.home(copy.lane())),
             body: &copy.body,
             properties: job_properties(copy),
         })
@@ -319,7 +345,7 @@ impl Broker for RabbitmqBroker {
         self.send(Message {
             route: Route::Dead,
             exchange: self.topology.dead.clone(),
-            routing_key: copy.kind.as_str().into(),
+            routing_key: routing_key(copy.lane()),
             body: &copy.body,
             properties: buried_properties(copy, epitaph, &self.options.connection_name),
         })
@@ -355,10 +381,14 @@ impl Broker for RabbitmqBroker {
 
     async fn waiting(&self, kind: Kind) -> Option<u64> {
         let link = self.publisher.link()?;
-        timeout(WAITING_TIMEOUT, link.waiting(self.topology.job_queue(kind)))
-            .await
-            .ok()
-            .flatten()
+        let ours = |way: &&Arc<Consumption>| way.lane().kind == kind && way.phase() != Phase::Gone;
+        let mut waiting = 0_u64;
+        for way in self.lanes.iter().filter(ours) {
+            let queue = self.topology.job_queue(way.lane());
+            let asked = timeout(WAITING_TIMEOUT, link.waiting(queue)).await;
+            waiting = waiting.saturating_add(asked.ok().flatten()?);
+        }
+        Some(waiting)
     }
 
     fn connection(&self) -> Connection {
@@ -396,9 +426,9 @@ fn topology_of(options: &RabbitmqOptions) -> Result<Arc<Topology>, ConnectError>
 
 fn job_message<'a>(topology: &Topology, copy: &'a JobCopy) -> Message<'a> {
     Message {
-        route: Route::Jobs(copy.kind),
+        route: Route::Jobs(copy.lane()),
         exchange: topology.jobs.clone(),
-        routing_key: copy.kind.as_str().into(),
+        routing_key: routing_key(copy.lane()),
         body: &copy.body,
         properties: job_properties(copy),
     }

@@ -16,7 +16,7 @@ use crate::adapters::redis_ledger::{RedisLedger, RedisLedgerOptions, RedisMode, 
 use crate::app::alipay_setup;
 use crate::app::config::{Config, ConfigProblem, Problems, RedisModeConfig, ServerUrl, Servers};
 use crate::app::metrics::Metrics;
-use crate::app::worker::{Ports, Worker, WorkerOptions};
+use crate::app::worker::{FairnessOptions, Ports, Worker, WorkerOptions};
 use crate::domain::ident::AppName;
 use crate::lifecycle::Policy;
 use crate::lifecycle::admission::PARK_DELAY_MAX;
@@ -230,6 +230,11 @@ fn worker_options(
         replicas_min: config.ledger.replicas_min,
         query_attempts: config.retry.query_attempts,
         default_app,
+        fairness: config.fairness.label.clone().map(|label| FairnessOptions {
+            label,
+            disburse_places: config.rabbitmq.prefetch.disburse,
+            pay_places: config.rabbitmq.prefetch.pay,
+        }),
         rescue_interval: (config.ledger.rescue_after / 20)
             .clamp(Duration::from_secs(1), Duration::from_secs(60)),
     })
@@ -344,6 +349,7 @@ pub fn rabbitmq_options(config: &Config) -> Option<RabbitmqOptions> {
             query: rabbitmq.prefetch.query,
             pay: rabbitmq.prefetch.pay,
         },
+        shards: rabbitmq.shards,
         heartbeat: rabbitmq.heartbeat,
         delivery_limit: rabbitmq.delivery_limit,
         confirm_timeout: rabbitmq.confirm_timeout,

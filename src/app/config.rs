@@ -13,6 +13,7 @@
 mod alipay;
 mod document;
 pub mod keys;
+mod lanes;
 mod notify;
 mod payments;
 mod problem;
@@ -37,6 +38,7 @@ pub use crate::app::config::alipay::{
     AlipayAppConfig, AlipayCertificates, AlipayCodes, AlipayConfig, Charset, ExpirySpelling,
     KeyField, KeyFile, SignType,
 };
+pub use crate::app::config::lanes::FairnessConfig;
 pub use crate::app::config::notify::{Network, NotifyConfig};
 pub use crate::app::config::payments::{LedgerConfig, PacingConfig, RetryConfig};
 pub use crate::app::config::problem::{ConfigProblem, Location, Locations, Problems};
@@ -68,6 +70,8 @@ pub struct Config {
     pub retry: RetryConfig,
     /// `[pacing]`.
     pub pacing: PacingConfig,
+    /// `[fairness]`.
+    pub fairness: FairnessConfig,
     /// `[admin]`.
     pub admin: AdminConfig,
     /// `[notify]`.
@@ -259,6 +263,7 @@ impl Config {
             alipay: AlipayConfig::read(reader),
             retry: RetryConfig::read(reader),
             pacing: PacingConfig::read(reader),
+            fairness: FairnessConfig::read(reader),
             admin: AdminConfig::read(reader),
             notify: NotifyConfig::read(reader),
             log: LogConfig::read(reader),

@@ -1,5 +1,7 @@
 //! The assembled lanes on virtual time.
 
+mod order;
+
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +14,9 @@ use tokio::task::JoinSet;
 
 use crate::domain::ident::AppName;
 use crate::domain::time::{Monotonic, UnixMillis};
-use crate::pacing::{Admission, OpenReason, PacedCall, Pacing, PacingOptions, Permit, Signal};
+use crate::pacing::{
+    Admission, Applicant, OpenReason, PacedCall, Pacing, PacingOptions, Party, Permit, Rank, Signal,
+};
 use crate::ports::clock::Clock;
 
 /// The runtime's own clock, which stands still until everybody waits.
@@ -63,15 +67,28 @@ fn pacing(rate: u32, floor: u32, ceiling: u32) -> (Arc<Pacing>, Arc<dyn Clock>) 
     (pacing, clock)
 }
 
+/// Somebody like all others.
+fn anybody(call: PacedCall) -> Applicant {
+    Applicant {
+        call,
+        rank: Rank::First,
+        party: Party::default(),
+    }
+}
+
 async fn open(pacing: &Pacing, call: PacedCall) -> Permit {
-    match pacing.permit(&app(), call).await {
+    open_for(pacing, anybody(call)).await
+}
+
+async fn open_for(pacing: &Pacing, who: Applicant) -> Permit {
+    match pacing.permit(&app(), who).await {
         Admission::Open(permit) => permit,
         Admission::Closed { retry_after } => panic!("closed for {retry_after:?}"),
     }
 }
 
 async fn closed(pacing: &Pacing) -> Duration {
-    match pacing.permit(&app(), PacedCall::Disburse).await {
+    match pacing.permit(&app(), anybody(PacedCall::Disburse)).await {
         Admission::Open(permit) => panic!("{permit:?}"),
         Admission::Closed { retry_after } => retry_after,
     }
@@ -91,7 +108,7 @@ fn most_in_a_second(instants: &[Monotonic]) -> usize {
 async fn an_app_that_is_not_configured_is_closed() {
     let (pacing, _clock) = pacing(100, 4, 256);
     let stranger = AppName::new("stranger").unwrap();
-    let admission = pacing.permit(&stranger, PacedCall::Query).await;
+    let admission = pacing.permit(&stranger, anybody(PacedCall::Query)).await;
     assert!(matches!(admission, Admission::Closed { .. }));
     assert_eq!(pacing.limit(&stranger), 0);
     assert!(!pacing.breaker_open(&stranger));
@@ -278,7 +295,7 @@ async fn a_blocked_call_closes_the_lane_for_those_who_wait_too() {
     let (pacing, _clock) = pacing(100, 1, 1);
     let holder = open(&pacing, PacedCall::Disburse).await;
     let app = app();
-    let mut waiting = Box::pin(pacing.permit(&app, PacedCall::Refund));
+    let mut waiting = Box::pin(pacing.permit(&app, anybody(PacedCall::Refund)));
     assert!(waiting.as_mut().now_or_never().is_none());
     holder.report(Signal::Blocked);
     let Some(Admission::Closed { retry_after }) = waiting.now_or_never() else {
@@ -341,6 +358,7 @@ struct Visitor {
     arrives_ms: u64,
     patience_ms: u64,
     call: usize,
+    rank: Rank,
     holds_ms: u64,
     further: Option<usize>,
     signal: Signal,
@@ -359,16 +377,17 @@ fn visitor() -> impl Strategy<Value = Visitor> {
     (
         0_u64..3_000,
         0_u64..20_000,
-        0_usize..4,
+        (0_usize..4, 0_usize..3),
         0_u64..300,
         further,
         signal,
     )
         .prop_map(
-            |(arrives_ms, patience_ms, call, holds_ms, further, signal)| Visitor {
+            |(arrives_ms, patience_ms, (call, rank), holds_ms, further, signal)| Visitor {
                 arrives_ms,
                 patience_ms,
                 call,
+                rank: Rank::ALL[rank],
                 holds_ms,
                 further,
                 signal,
@@ -387,8 +406,12 @@ impl Crowd {
     async fn visit(&self, pacing: &Pacing, clock: &dyn Clock, visitor: Visitor) {
         clock.sleep(Duration::from_millis(visitor.arrives_ms)).await;
         let stay = async {
-            let Admission::Open(permit) = pacing.permit(&app(), PacedCall::ALL[visitor.call]).await
-            else {
+            let who = Applicant {
+                call: PacedCall::ALL[visitor.call],
+                rank: visitor.rank,
+                party: Party(visitor.holds_ms % 3),
+            };
+            let Admission::Open(permit) = pacing.permit(&app(), who).await else {
                 return;
             };
             let permit = Inside::enter(self, permit);

@@ -9,6 +9,7 @@ mod rabbitmq_alone;
 mod rabbitmq_faults;
 mod rabbitmq_lifetimes;
 mod rabbitmq_reconnects;
+mod rabbitmq_shards;
 mod world;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use hongbaod::adapters::rabbitmq::{ConnectError, RabbitmqOptions, check_topology};
 use hongbaod::domain::entry::{ReturnAddress, Ticket};
 use hongbaod::domain::job::Kind;
+use hongbaod::domain::lane::{Lane, Shards};
 use hongbaod::domain::time::UnixMillis;
 use hongbaod::ports::broker::{DeliveryTag, Epitaph, JobCopy, PublishError, Settlement};
 use hongbaod::ports::ledger::Connection;
@@ -54,14 +56,62 @@ async fn a_published_job_arrives_as_it_was_sent(world: &dyn World) {
     assert!(broker.holds(&delivery.tag));
 }
 
-async fn each_kind_has_its_own_queue(world: &dyn World) {
+async fn each_lane_has_its_own_queue(world: &dyn World) {
     let broker = world.replica().await;
-    for kind in Kind::ALL {
-        broker.publish_job(&job(kind, kind.as_str())).await.unwrap();
+    let lanes = broker.lanes();
+    assert_eq!(lanes, Lane::all(Shards::default()));
+    for lane in &lanes {
+        let sent = job(lane.kind, &lane.to_string()).in_lane(*lane);
+        broker.publish_job(&sent).await.unwrap();
     }
-    for kind in Kind::ALL {
-        let delivery = arrival(&*broker, kind).await;
-        assert_eq!((delivery.kind, body(&delivery)), (kind, kind.as_str()));
+    for lane in lanes {
+        let delivery = arrival(&*broker, lane).await;
+        assert_eq!(
+            (delivery.lane(), body(&delivery)),
+            (lane, &*lane.to_string())
+        );
+        assert_eq!(broker.ack(&delivery.tag).await, Settlement::Sent);
+    }
+}
+
+async fn a_lane_that_is_not_there_delivers_nothing(world: &dyn World) {
+    let broker = world.replica().await;
+    let lane = Lane::shard(Kind::Disburse, 7);
+    assert!(!broker.lanes().contains(&lane));
+    let ended = timeout(PATIENCE, broker.next(lane)).await.unwrap();
+    assert!(ended.is_none());
+}
+
+async fn a_full_lane_holds_up_no_other(world: &dyn World) {
+    let broker = world.replica().await;
+    let normal = Lane::from(Kind::Disburse);
+    let others = [Lane::urgent(Kind::Disburse), normal.aside().unwrap()];
+    for number in 0..PREFETCH * 2 {
+        let sent = job(Kind::Disburse, &number.to_string());
+        broker.publish_job(&sent).await.unwrap();
+    }
+    for _ in 0..PREFETCH {
+        arrival(&*broker, normal).await;
+    }
+    for lane in others {
+        let sent = job(Kind::Disburse, &lane.to_string()).in_lane(lane);
+        broker.publish_job(&sent).await.unwrap();
+        assert_eq!(body(&arrival(&*broker, lane).await), lane.to_string());
+    }
+    nothing_arrives(&*broker, normal).await;
+}
+
+async fn a_later_copy_comes_back_to_its_lane(world: &dyn World) {
+    let broker = world.replica().await;
+    let normal = Lane::from(Kind::Pay);
+    for lane in [Lane::urgent(Kind::Pay), normal.aside().unwrap()] {
+        let copy = job(Kind::Pay, &lane.to_string()).in_lane(lane);
+        broker.publish_later(&copy, DELAY_MIN).await.unwrap();
+        let delivery = arrival(&*broker, lane).await;
+        assert_eq!(
+            (delivery.lane(), body(&delivery)),
+            (lane, &*lane.to_string())
+        );
     }
 }
 
@@ -340,19 +390,19 @@ async fn stopping_ends_next_but_keeps_what_is_held(world: &dyn World) {
     let held = arrival(&*broker, Kind::Disburse).await;
     let waiting = {
         let broker = Arc::clone(&broker);
-        tokio::spawn(async move { broker.next(Kind::Refund).await })
+        tokio::spawn(async move { broker.next(Kind::Refund.into()).await })
     };
     broker.stop().await;
     assert!(timeout(PATIENCE, waiting).await.unwrap().unwrap().is_none());
     assert!(
-        timeout(PATIENCE, broker.next(Kind::Disburse))
+        timeout(PATIENCE, broker.next(Kind::Disburse.into()))
             .await
             .unwrap()
             .is_none()
     );
     broker.resume().await;
     assert!(
-        timeout(PATIENCE, broker.next(Kind::Query))
+        timeout(PATIENCE, broker.next(Kind::Query.into()))
             .await
             .unwrap()
             .is_none()
@@ -373,7 +423,7 @@ async fn many_waiters_share_the_deliveries(world: &dyn World) {
     let waiters: Vec<_> = (0..3)
         .map(|_| {
             let broker = Arc::clone(&broker);
-            tokio::spawn(async move { broker.next(Kind::Query).await.unwrap().body })
+            tokio::spawn(async move { broker.next(Kind::Query.into()).await.unwrap().body })
         })
         .collect();
     for number in 0..3 {
@@ -398,7 +448,7 @@ async fn a_closed_broker_publishes_nothing(world: &dyn World) {
         "{refused:?}"
     );
     assert!(
-        timeout(PATIENCE, broker.next(Kind::Pay))
+        timeout(PATIENCE, broker.next(Kind::Pay.into()))
             .await
             .unwrap()
             .is_none()
@@ -492,7 +542,10 @@ macro_rules! facts {
 facts!(
     a_published_job_arrives_as_it_was_sent,
     an_event_reaches_every_subscriber,
-    each_kind_has_its_own_queue,
+    each_lane_has_its_own_queue,
+    a_lane_that_is_not_there_delivers_nothing,
+    a_full_lane_holds_up_no_other,
+    a_later_copy_comes_back_to_its_lane,
     an_acknowledged_delivery_never_comes_again,
     a_tag_that_was_never_given_is_lost,
     a_delivery_handed_back_comes_again_marked,

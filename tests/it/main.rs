@@ -21,6 +21,7 @@ mod faults;
 mod forms;
 mod gateway;
 mod house;
+mod lanes;
 mod layers;
 mod ledger_contract;
 mod ledger_entries;

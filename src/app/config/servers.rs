@@ -7,9 +7,11 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::app::config::document::RawValue;
+use crate::app::config::lanes;
 use crate::app::config::reader::{GivenSource, Lookup, Reader};
 use crate::app::config::tls::TlsConfig;
 use crate::app::config::values::{self, Fault};
+use crate::domain::lane::Shards;
 
 /// The word that stands for the server that lives inside this process.
 const EMBEDDED: &str = "memory:";
@@ -110,6 +112,8 @@ pub struct RabbitmqConfig {
     pub tls: TlsConfig,
     /// Unacked deliveries at a time, by kind.
     pub prefetch: Prefetch,
+    /// Over how many queues the normal lane of a kind is spread, 1 to 64 each.
+    pub shards: Shards,
     /// AMQP heartbeat, in whole seconds, 1 s to 5 min.
     pub heartbeat: Duration,
     /// How long a publisher confirm may take, 1 s to 5 min.
@@ -141,6 +145,7 @@ impl Default for RabbitmqConfig {
             prefix: "hongbao".to_owned(),
             tls: TlsConfig::default(),
             prefetch: Prefetch::default(),
+            shards: Shards::default(),
             heartbeat: Duration::from_secs(10),
             confirm_timeout: Duration::from_secs(10),
             delivery_limit: NonZeroU32::MIN.saturating_add(99),
@@ -172,11 +177,13 @@ impl RabbitmqConfig {
         let heartbeat = reader.value("rabbitmq.heartbeat", |raw| {
             whole_seconds(values::duration(raw, &range)?)
         });
+        let prefetch = Prefetch::read(reader);
         Self {
+            shards: lanes::read_shards(reader, prefetch, &servers),
             servers,
             tls,
             prefix: prefix.unwrap_or(default.prefix),
-            prefetch: Prefetch::read(reader),
+            prefetch,
             heartbeat: heartbeat.unwrap_or(default.heartbeat),
             confirm_timeout: reader.duration(
                 "rabbitmq.confirm_timeout",

@@ -38,6 +38,9 @@ impl Worker {
                 job.app
             )));
         };
+        let party = self.fairness.party(&job);
+        // Held until the work is over.
+        let place = self.fairness.enter(delivery.lane(), party);
         let mut case = Case {
             delivery,
             key: job.key(),
@@ -50,11 +53,17 @@ impl Worker {
             } else {
                 Arrival::First
             },
+            party,
             permit: None,
             token: None,
         };
         if let MoneyRequest::Order { .. } = case.job.request {
             return self.work_order(&case).await;
+        }
+        if let Some(place) = &place
+            && self.steps_aside(&mut case, place)
+        {
+            return self.set_aside(&case).await;
         }
         loop {
             match self.turn(&mut case).await? {

@@ -13,12 +13,12 @@ use crate::domain::time::Monotonic;
 use crate::ports::broker::{DeliveryTag, Settlement};
 use crate::ports::clock::Clock;
 
-use super::{Lane, LaneError, requeue};
+use super::{Consumption, LaneError, requeue};
 
 /// How long what is done may wait to be acknowledged together with what came before it.
 const STRAGGLING_TIME_MAX: Duration = Duration::from_millis(50);
 
-impl Lane {
+impl Consumption {
     /// Takes note that a delivery is worked. The acknowledgement is written soon after, together
     /// with others; should the channel be lost before, the delivery comes again.
     pub(crate) fn ack(&self, delivery: &DeliveryTag) -> Settlement {

@@ -64,8 +64,7 @@ fn a_mistake_is_told_with_its_line_its_key_and_what_is_right() {
     for (table, line, message) in cases {
         let told = with_app(&format!("[{table}]\n{line}"), &[]).unwrap_err();
         if message == "no such key" {
-            let tables =
-                "rabbitmq, redis, ledger, alipay, retry, pacing, admin, notify, log, shutdown";
+            let tables = "rabbitmq, redis, ledger, alipay, retry, pacing, fairness, admin, notify, log, shutdown";
             let message = format!("config.toml:1: {table}: no such key; the tables are {tables}");
             assert_eq!(told, message);
         } else {
