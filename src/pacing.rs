@@ -9,6 +9,7 @@
 //! breaker are each replica's own by design.
 
 mod booking;
+mod brake;
 mod breaker;
 mod concurrency;
 mod lane;
@@ -21,6 +22,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,8 +31,7 @@ use crate::domain::job::Kind;
 use crate::domain::time::Monotonic;
 use crate::pacing::booking::Booking;
 use crate::pacing::lane::{Asked, Lane, Standing, Waiter};
-use crate::pacing::rate::{Bucket, Rate};
-use crate::pacing::share::Share;
+use crate::pacing::rate::Rate;
 use crate::ports::clock::Clock;
 use crate::ports::rate::SharedRate;
 
@@ -177,8 +178,8 @@ impl Pacing {
         let per_second = options.requests_per_second;
         let lanes = apps.iter().map(|app| {
             let lane = Lane::new(&options, || match &rate {
-                None => Rate::Own(Bucket::new(per_second)),
-                Some(_) => Rate::Shared(Share::new(per_second)),
+                None => Rate::own(per_second),
+                Some(_) => Rate::shared(per_second),
             });
             let lane = SharedLane {
                 lane: Mutex::new(lane),
@@ -211,7 +212,7 @@ impl Pacing {
         let ticket = match asked {
             Asked::Closed { retry_after } => return Admission::Closed { retry_after },
             Asked::Granted(ticket) => {
-                return Admission::Open(Permit::new(lane, ticket, (asked_at, asked_at)));
+                return Admission::Open(Permit::new(lane, (ticket, call), (asked_at, asked_at)));
             }
             Asked::Waiting(waiter) => match lane.wait(waiter).await {
                 Waited::Granted(ticket) => ticket,
@@ -219,7 +220,7 @@ impl Pacing {
             },
         };
         let granted_at = lane.clock.monotonic();
-        Admission::Open(Permit::new(lane, ticket, (asked_at, granted_at)))
+        Admission::Open(Permit::new(lane, (ticket, call), (asked_at, granted_at)))
     }
 
     /// The apps that have a lane, in order.
@@ -253,6 +254,21 @@ impl Pacing {
             .map_or(0, |lane| lane.lock().in_flight())
     }
 
+    /// How many calls per second and method the app may start; 0 for an app that is not configured.
+    #[must_use]
+    pub fn requests_per_second(&self, app: &AppName) -> u32 {
+        self.lanes.get(app).map_or(0, |lane| lane.per_second.get())
+    }
+
+    /// Whether the last attempt to book calls of the shared rate failed, for one method at least.
+    #[must_use]
+    pub fn rate_failing(&self, app: &AppName) -> bool {
+        self.lanes.get(app).is_some_and(|lane| {
+            let mut lane = lane.lock();
+            PacedCall::ALL.iter().any(|call| lane.is_failing(*call))
+        })
+    }
+
     /// How many jobs of the app wait for a permit, or for a further call under one; 0 for an app
     /// that is not configured.
     #[must_use]
@@ -272,6 +288,8 @@ impl fmt::Debug for Pacing {
 pub struct Permit {
     lane: Arc<SharedLane>,
     ticket: u64,
+    /// What the newest call under it is, as its place in [`PacedCall::ALL`].
+    call: AtomicUsize,
     asked_at: Monotonic,
     granted_at: Monotonic,
 }
@@ -279,12 +297,13 @@ pub struct Permit {
 impl Permit {
     fn new(
         lane: &Arc<SharedLane>,
-        ticket: u64,
+        (ticket, call): (u64, PacedCall),
         (asked_at, granted_at): (Monotonic, Monotonic),
     ) -> Self {
         Self {
             lane: Arc::clone(lane),
             ticket,
+            call: AtomicUsize::new(call.index()),
             asked_at,
             granted_at,
         }
@@ -306,6 +325,7 @@ impl Permit {
     /// Waits until the same job may make another call, `call`, in the same slot. An open breaker
     /// does not stop it: the job is under way, and there are no more of them than slots.
     pub async fn next_call(&self, call: PacedCall) {
+        self.call.store(call.index(), Ordering::Relaxed);
         let asked = self.lane.with(|lane, now| lane.ask_further(call, now));
         match asked {
             Asked::Granted(_) | Asked::Closed { .. } => {}
@@ -315,10 +335,11 @@ impl Permit {
         }
     }
 
-    /// Reports what came of a call under this permit. Report each call once.
+    /// Reports what came of the newest call under this permit. Report each call once.
     pub fn report(&self, signal: Signal) {
+        let call = PacedCall::ALL[self.call.load(Ordering::Relaxed)];
         self.lane
-            .with(|lane, now| lane.report(self.ticket, signal, now));
+            .with(|lane, now| lane.report((self.ticket, call), signal, now));
     }
 }
 

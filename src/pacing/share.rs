@@ -155,7 +155,11 @@ impl Share {
         }
         let shared_now = self.clock.at(now);
         let lacking = self.lacking(waiting, shared_now);
-        let soon = self.batch.next(lacking);
+        let soon = if self.runs_low(shared_now) {
+            self.batch.next(lacking)
+        } else {
+            0
+        };
         // Whoever has more waiting than one batch uses up what it gets, and expects nothing more.
         let spread = if soon == lacking {
             self.expected(shared_now, now)
@@ -225,18 +229,13 @@ impl Share {
         self.failures > 0
     }
 
-    /// How many of those who wait have no call promised, once that is worth asking for.
+    /// How many of those who wait have no call promised.
     fn lacking(&mut self, waiting: u32, shared_now: u64) -> u32 {
         if waiting == 0 {
             return 0;
         }
         self.drop_late(shared_now);
-        let lacking = waiting.saturating_sub(self.promised(shared_now));
-        if lacking > 0 && self.runs_low(shared_now) {
-            lacking
-        } else {
-            0
-        }
+        waiting.saturating_sub(self.promised(shared_now))
     }
 
     /// How many calls to spread over the time to come, 0 while that is done already.

@@ -7,6 +7,7 @@ mod notices;
 mod numbers;
 mod orders;
 mod rules;
+mod trouble;
 mod world;
 
 use hongbaod::domain::ident::{AlipayNo, MerchantNo};
