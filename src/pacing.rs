@@ -39,7 +39,7 @@ pub use crate::pacing::breaker::OpenReason;
 
 /// A call that is not made so long after it was granted has missed its place in the rate: what held
 /// up one, such as a slow claim, held up all beside it, and they must not all be made at once.
-const FRESH_MAX: Duration = Duration::from_millis(50);
+const FRESH_MAX: Duration = Duration::from_millis(20);
 
 /// The limits of one app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

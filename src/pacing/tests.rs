@@ -256,13 +256,13 @@ async fn when_the_timekeeper_goes_the_next_in_line_keeps_the_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_came_with_a_permit_keeps_its_place_for_50_ms() {
+async fn a_call_that_came_with_a_permit_keeps_its_place_for_20_ms() {
     let (pacing, clock) = pacing(1, 2, 2);
     let _first = open(&pacing, PacedCall::Disburse).await;
     // It counts from the grant, not from the asking.
     let permit = open(&pacing, PacedCall::Disburse).await;
     assert_eq!(permit.waited(), Duration::from_secs(1));
-    clock.sleep(Duration::from_millis(50)).await;
+    clock.sleep(Duration::from_millis(20)).await;
     assert!(permit.is_fresh());
     clock.sleep(Duration::from_millis(1)).await;
     assert!(!permit.is_fresh());
