@@ -1,6 +1,7 @@
 //! The words for operators: arguments, help texts, output, exit codes. What the commands do is in
 //! [`crate::app`] and [`crate::sandbox`].
 
+mod bench;
 mod check;
 mod codes;
 mod completions;
@@ -83,6 +84,9 @@ enum Command {
     /// Explain Alipay's codes: the meaning, what is done, what to do.
     #[command(after_help = codes::EXAMPLES)]
     Codes(codes::CodesArgs),
+    /// Measure what a job costs on this machine.
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(bench::BenchArgs),
     /// Print a completion script for a shell.
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::CompletionsArgs),
@@ -128,6 +132,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Show(args) => block_on(show::execute(args, named)),
         Command::Sign(args) => sign::execute(&args, named),
         Command::Codes(args) => codes::execute(&args, named),
+        Command::Bench(args) => block_on(bench::execute(args, named)),
         Command::Completions(args) => completions::execute(&args),
     }
 }

@@ -5,6 +5,7 @@
 //! - [`backoff`]: the waits between attempts to reach a server
 //! - [`ident`]: the numbers and names that Alipay, producers and operators give to things
 //! - [`job`]: what a producer asks
+//! - [`lane`]: the queues in which the jobs of a kind wait
 //! - [`draft`]: how a job is made from fields, with every mistake named
 //! - [`verdict`]: what one call to Alipay told us
 //! - [`outcome`]: the final fact of a job, and everything else we tell the world
@@ -19,6 +20,7 @@ pub mod draft;
 pub mod entry;
 pub mod ident;
 pub mod job;
+pub mod lane;
 pub mod money;
 pub mod notice;
 pub mod outcome;

@@ -13,6 +13,7 @@ mod brake;
 mod breaker;
 mod concurrency;
 mod lane;
+mod line;
 mod rate;
 mod share;
 mod shared_clock;
@@ -22,7 +23,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,13 +34,17 @@ use crate::pacing::booking::Booking;
 use crate::pacing::lane::{Asked, Lane, Standing, Waiter};
 use crate::pacing::rate::Rate;
 use crate::ports::clock::Clock;
-use crate::ports::rate::SharedRate;
+use crate::ports::rate::{SharedRate, micros};
 
 pub use crate::pacing::breaker::OpenReason;
 
-/// A call that is not made so long after it was granted has missed its place in the rate: what held
-/// up one, such as a slow claim, held up all beside it, and they must not all be made at once.
-const FRESH_MAX: Duration = Duration::from_millis(20);
+/// A call that is made so much later after its grant than is usual has missed its place in the rate:
+/// what held up one, such as a stall of Redis, held up all beside it, and they must not all be made
+/// at once. What is always slow moves everybody alike, and does no harm.
+const LATER_MAX: Duration = Duration::from_millis(30);
+
+/// The usual delay between grant and call is the mean of about so many.
+const DELAYS: u64 = 16;
 
 /// The limits of one app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +69,33 @@ pub enum PacedCall {
     Pay,
     /// `alipay.fund.coupon.operation.query`.
     Query,
+}
+
+/// Who goes first among those who wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// Refunds, queries and what is urgent.
+    First,
+    /// Everything else.
+    Normal,
+    /// What was set aside.
+    Last,
+}
+
+/// Those whose jobs count as one: within a rank all parties get equally much. Jobs that are not
+/// told apart are one party.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Party(pub u64);
+
+/// Who asks for a permit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Applicant {
+    /// For which call.
+    pub call: PacedCall,
+    /// With which rank.
+    pub rank: Rank,
+    /// For whom.
+    pub party: Party,
 }
 
 /// What came of one call, as far as it matters here.
@@ -123,6 +155,19 @@ impl PacedCall {
     }
 }
 
+impl Rank {
+    /// Every rank, the highest first.
+    const ALL: [Self; 3] = [Self::First, Self::Normal, Self::Last];
+
+    const fn index(self) -> usize {
+        match self {
+            Self::First => 0,
+            Self::Normal => 1,
+            Self::Last => 2,
+        }
+    }
+}
+
 impl From<Kind> for PacedCall {
     fn from(kind: Kind) -> Self {
         match kind {
@@ -145,6 +190,8 @@ struct SharedLane {
     app: AppName,
     per_second: NonZeroU32,
     clock: Arc<dyn Clock>,
+    /// How long after their grants calls are made of late, in microseconds.
+    usual_delay_us: AtomicU64,
     /// Where calls are booked; `None` when each process counts for itself.
     rate: Option<Arc<dyn SharedRate>>,
 }
@@ -185,6 +232,7 @@ impl Pacing {
                 lane: Mutex::new(lane),
                 app: app.clone(),
                 per_second,
+                usual_delay_us: AtomicU64::new(0),
                 clock: Arc::clone(clock),
                 rate: rate.clone(),
             };
@@ -195,12 +243,12 @@ impl Pacing {
         })
     }
 
-    /// Waits for a permit to make `call`: first come, first served per method, and among the
-    /// methods that have a token. Dropping the future gives up the place, and what was granted.
+    /// Waits for a permit: the highest rank first, then the parties in turns, then first come, first
+    /// served; no rank waits for ever. Dropping the future gives up the place, and what was granted.
     ///
     /// It is [`Admission::Closed`] at once for an app that is not configured and while the
     /// breaker is open, but for the probe; and as soon as the breaker opens for those who wait.
-    pub async fn permit(&self, app: &AppName, call: PacedCall) -> Admission {
+    pub async fn permit(&self, app: &AppName, who: Applicant) -> Admission {
         let Some(lane) = self.lanes.get(app) else {
             return Admission::Closed {
                 retry_after: breaker::WAIT_MAX,
@@ -208,11 +256,11 @@ impl Pacing {
         };
         let asked_at = lane.clock.monotonic();
         // Asked in a statement of its own: the lock must not be held while waiting.
-        let asked = lane.at(asked_at, |lane, now| lane.ask(call, now));
+        let asked = lane.at(asked_at, |lane, now| lane.ask(who, now));
         let ticket = match asked {
             Asked::Closed { retry_after } => return Admission::Closed { retry_after },
             Asked::Granted(ticket) => {
-                return Admission::Open(Permit::new(lane, (ticket, call), (asked_at, asked_at)));
+                return Admission::Open(Permit::new(lane, (ticket, who), (asked_at, asked_at)));
             }
             Asked::Waiting(waiter) => match lane.wait(waiter).await {
                 Waited::Granted(ticket) => ticket,
@@ -220,7 +268,27 @@ impl Pacing {
             },
         };
         let granted_at = lane.clock.monotonic();
-        Admission::Open(Permit::new(lane, (ticket, call), (asked_at, granted_at)))
+        Admission::Open(Permit::new(lane, (ticket, who), (asked_at, granted_at)))
+    }
+
+    /// A permit as by [`Pacing::permit`], or `None` if it had to be waited for.
+    #[must_use]
+    pub fn permit_at_once(&self, app: &AppName, who: Applicant) -> Option<Admission> {
+        let Some(lane) = self.lanes.get(app) else {
+            return Some(Admission::Closed {
+                retry_after: breaker::WAIT_MAX,
+            });
+        };
+        let now = lane.clock.monotonic();
+        match lane.at(now, |lane, now| lane.ask_at_once(who, now))? {
+            Asked::Closed { retry_after } => Some(Admission::Closed { retry_after }),
+            Asked::Granted(ticket) => Some(Admission::Open(Permit::new(
+                lane,
+                (ticket, who),
+                (now, now),
+            ))),
+            Asked::Waiting(_) => None,
+        }
     }
 
     /// The apps that have a lane, in order.
@@ -290,6 +358,7 @@ pub struct Permit {
     ticket: u64,
     /// What the newest call under it is, as its place in [`PacedCall::ALL`].
     call: AtomicUsize,
+    rank: Rank,
     asked_at: Monotonic,
     granted_at: Monotonic,
 }
@@ -297,13 +366,14 @@ pub struct Permit {
 impl Permit {
     fn new(
         lane: &Arc<SharedLane>,
-        (ticket, call): (u64, PacedCall),
+        (ticket, who): (u64, Applicant),
         (asked_at, granted_at): (Monotonic, Monotonic),
     ) -> Self {
         Self {
             lane: Arc::clone(lane),
             ticket,
-            call: AtomicUsize::new(call.index()),
+            call: AtomicUsize::new(who.call.index()),
+            rank: who.rank,
             asked_at,
             granted_at,
         }
@@ -315,11 +385,19 @@ impl Permit {
         self.granted_at.since(self.asked_at)
     }
 
-    /// Whether the call that came with the permit still has its place in the rate. Ask right before
-    /// the call; when it has not, take another by [`Permit::next_call`].
+    /// Whether the call that came with the permit still has its place in the rate. Ask once, right
+    /// before the call; when it has not, take another by [`Permit::next_call`].
     #[must_use]
     pub fn is_fresh(&self) -> bool {
-        self.lane.clock.monotonic().since(self.granted_at) <= FRESH_MAX
+        let delay_us = micros(self.lane.clock.monotonic().since(self.granted_at));
+        let usual_us = self.lane.usual_delay_us.load(Ordering::Relaxed);
+        let most_us = usual_us.saturating_add(micros(LATER_MAX));
+        // Whatever is later counts as the latest that is fresh, so that one stall changes little.
+        let gained = delay_us.min(most_us) / DELAYS;
+        let kept = usual_us.saturating_sub(usual_us / DELAYS);
+        let store = &self.lane.usual_delay_us;
+        store.store(kept.saturating_add(gained), Ordering::Relaxed);
+        delay_us <= most_us
     }
 
     /// Waits until the same job may make another call, `call`, in the same slot. An open breaker
@@ -345,7 +423,8 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.lane.with(|lane, now| lane.release(self.ticket, now));
+        self.lane
+            .with(|lane, now| lane.release(self.ticket, self.rank, now));
     }
 }
 

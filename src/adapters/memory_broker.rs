@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use crate::domain::entry::ReturnAddress;
 use crate::domain::job::Kind;
+use crate::domain::lane::{Lane, Shards};
 use crate::ports::broker::{
     Broker, Delivery, DeliveryTag, Epitaph, EventMessage, JobCopy, PublishError, Settlement,
 };
@@ -61,7 +62,7 @@ struct Hall {
 
 #[derive(Default)]
 struct State {
-    queues: [VecDeque<Waiting>; Kind::ALL.len()],
+    queues: HashMap<Lane, VecDeque<Waiting>>,
     jobs: usize,
     consumers: HashMap<u64, ConsumerState>,
     numbers: u64,
@@ -101,8 +102,8 @@ impl State {
         self.numbers
     }
 
-    fn queue(&mut self, kind: Kind) -> &mut VecDeque<Waiting> {
-        &mut self.queues[kind.index()]
+    fn queue(&mut self, lane: Lane) -> &mut VecDeque<Waiting> {
+        self.queues.entry(lane).or_default()
     }
 
     fn enqueue(&mut self, copy: JobCopy) {
@@ -110,7 +111,7 @@ impl State {
             copy,
             redelivered: false,
         };
-        self.queue(waiting.copy.kind).push_back(waiting);
+        self.queue(waiting.copy.lane()).push_back(waiting);
     }
 
     /// Puts a delivery back to the front, as RabbitMQ does.
@@ -119,7 +120,7 @@ impl State {
             copy,
             redelivered: true,
         };
-        self.queue(waiting.copy.kind).push_front(waiting);
+        self.queue(waiting.copy.lane()).push_front(waiting);
     }
 
     fn mode(&self, consumer: u64) -> Mode {
@@ -149,23 +150,24 @@ impl State {
         consumer.unacked.remove(&delivery.tag)
     }
 
-    /// The next delivery of `kind` to `consumer`, if there is one and the prefetch allows it.
-    fn deliver(&mut self, kind: Kind, consumer: u64, prefetch: usize) -> Option<Delivery> {
+    /// The next delivery of `lane` to `consumer`, if there is one and the prefetch allows it.
+    fn deliver(&mut self, lane: Lane, consumer: u64, prefetch: usize) -> Option<Delivery> {
         let state = self.consumers.get(&consumer)?;
         let channel = state.channel;
         let held = state
             .unacked
             .values()
-            .filter(|copy| copy.kind == kind)
+            .filter(|copy| copy.lane() == lane)
             .count();
         if state.mode != Mode::Consuming || held >= prefetch {
             return None;
         }
-        let Waiting { copy, redelivered } = self.queue(kind).pop_front()?;
+        let Waiting { copy, redelivered } = self.queue(lane).pop_front()?;
         let tag = self.number();
         let delivery = Delivery {
             tag: DeliveryTag { channel, tag },
-            kind,
+            kind: copy.kind,
+            tier: copy.tier,
             body: copy.body.clone(),
             ticket: copy.ticket,
             redelivered,
@@ -219,7 +221,7 @@ impl Drop for MemoryBroker {
 
 impl MemoryBroker {
     /// Makes an empty broker and its first consumer, which holds at most `prefetch` unacknowledged
-    /// deliveries of each kind. Delayed copies wait by `clock`.
+    /// deliveries of each lane. Delayed copies wait by `clock`.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, prefetch: u16) -> Self {
         let hall = Arc::new(Hall {
@@ -319,7 +321,14 @@ impl MemoryBroker {
 
 #[async_trait]
 impl Broker for MemoryBroker {
-    async fn next(&self, kind: Kind) -> Option<Delivery> {
+    fn lanes(&self) -> Vec<Lane> {
+        Lane::all(Shards::default())
+    }
+
+    async fn next(&self, lane: Lane) -> Option<Delivery> {
+        if !self.lanes().contains(&lane) {
+            return None;
+        }
         loop {
             // Made before the look, so that a change in between is not missed.
             let changed = self.hall.changed.notified();
@@ -329,7 +338,7 @@ impl Broker for MemoryBroker {
                     Mode::Stopped | Mode::Closed => return None,
                     Mode::Consuming | Mode::Paused => {}
                 }
-                if let Some(delivery) = state.deliver(kind, self.consumer, self.prefetch) {
+                if let Some(delivery) = state.deliver(lane, self.consumer, self.prefetch) {
                     return Some(delivery);
                 }
             }
@@ -455,7 +464,9 @@ impl Broker for MemoryBroker {
     }
 
     async fn waiting(&self, kind: Kind) -> Option<u64> {
-        u64::try_from(self.hall.state().queue(kind).len()).ok()
+        let state = self.hall.state();
+        let queues = state.queues.iter().filter(|(lane, _)| lane.kind == kind);
+        u64::try_from(queues.map(|(_, queue)| queue.len()).sum::<usize>()).ok()
     }
 
     fn connection(&self) -> Connection {

@@ -1,22 +1,26 @@
 //! The broker over RabbitMQ, on two connections of its own supervision.
 //!
 //! ```text
-//! supervisor ──▶ consuming connection ──▶ one channel, with its prefetch, per kind ──▶ next
+//! supervisor ──▶ consuming connection ──▶ one channel, with its prefetch, per lane ──▶ next
 //!            └─▶ publishing connection ──▶ one confirm channel per destination ◀── publish_*
 //! ```
 //!
 //! The client library's own recovery is off: when its attempts run out, consumers hang silently.
 
+mod acks;
 pub mod client;
 mod connection;
 mod consumer;
 pub mod ladder;
+mod lanes;
 mod liveness;
 pub mod message;
 mod publisher;
 mod supervisor;
 mod topology;
+pub mod workbench;
 
+use std::fmt;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,7 +35,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::rabbitmq::connection::{Dialer, Purpose};
-use crate::adapters::rabbitmq::consumer::{Lane, Mode, Phase, Surroundings, kind_of};
+use crate::adapters::rabbitmq::consumer::{Consumption, Mode, Phase, Surroundings, place_of};
 use crate::adapters::rabbitmq::message::{
     buried_properties, event_properties, job_properties, reply_properties, short,
 };
@@ -39,6 +43,7 @@ use crate::adapters::rabbitmq::publisher::{Message, Publisher, Route};
 use crate::adapters::rabbitmq::supervisor::{Supervisor, close};
 use crate::domain::entry::ReturnAddress;
 use crate::domain::job::Kind;
+use crate::domain::lane::{Lane, Shards};
 use crate::ports::broker::{
     Broker, Delivery, DeliveryTag, Epitaph, EventMessage, JobCopy, PublishError, Settlement,
 };
@@ -46,6 +51,7 @@ use crate::ports::clock::{Clock, Random};
 use crate::ports::ledger::Connection;
 
 pub use crate::adapters::rabbitmq::connection::ConnectError;
+use crate::adapters::rabbitmq::topology::routing_key;
 pub use crate::adapters::rabbitmq::topology::{
     ObjectKind, ObjectState, ObjectStatus, Topology, TopologyError,
 };
@@ -59,12 +65,18 @@ const CLOSE_WAIT_MAX: Duration = Duration::from_secs(15);
 /// How to reach RabbitMQ and what to declare there.
 #[derive(Clone, Debug)]
 pub struct RabbitmqOptions {
-    /// The broker, or the nodes of its cluster, tried in turn: `amqp://user:password@host:port/vhost`.
+    /// The broker, or the nodes of its cluster, tried in turn: `amqp://user:password@host:port/vhost`,
+    /// or `amqps://` for TLS.
     pub urls: Vec<SecretString>,
+    /// Whom to trust and who we are, where the URLs are `amqps://`.
+    pub tls: RabbitmqTls,
     /// What every name begins with.
     pub prefix: String,
-    /// Unacknowledged deliveries at a time, per kind.
+    /// Unacknowledged deliveries at a time, per kind: in its normal lane (shared by its shards), and
+    /// as many again in each of its other lanes.
     pub prefetch: Prefetch,
+    /// Over how many queues the normal lane of a kind is spread.
+    pub shards: Shards,
     /// AMQP heartbeat, in whole seconds; a silent connection is given up after twice of it.
     pub heartbeat: Duration,
     /// Deliveries of one message before RabbitMQ dead-letters it.
@@ -83,6 +95,24 @@ pub struct RabbitmqOptions {
     pub connection_name: String,
 }
 
+/// Certificates for TLS, as PEM.
+#[derive(Clone, Default)]
+pub struct RabbitmqTls {
+    /// Authorities that are trusted beside the system's.
+    pub ca: Option<String>,
+    /// Our certificate and its private key, for brokers that ask who we are.
+    pub identity: Option<(String, SecretString)>,
+}
+
+impl fmt::Debug for RabbitmqTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RabbitmqTls")
+            .field("ca", &self.ca.is_some())
+            .field("identity", &self.identity.is_some())
+            .finish()
+    }
+}
+
 impl RabbitmqOptions {
     /// The defaults, with no address yet.
     #[must_use]
@@ -91,8 +121,10 @@ impl RabbitmqOptions {
         const HUNDRED_THOUSAND: NonZeroU32 = NonZeroU32::new(100_000).unwrap();
         Self {
             urls: Vec::new(),
+            tls: RabbitmqTls::default(),
             prefix: prefix.to_owned(),
             prefetch: Prefetch::default(),
+            shards: Shards::default(),
             heartbeat: Duration::from_secs(10),
             delivery_limit: HUNDRED,
             confirm_timeout: Duration::from_secs(10),
@@ -148,7 +180,7 @@ impl Prefetch {
 pub struct RabbitmqBroker {
     options: RabbitmqOptions,
     topology: Arc<Topology>,
-    lanes: [Arc<Lane>; Kind::ALL.len()],
+    lanes: Vec<Arc<Consumption>>,
     publisher: Arc<Publisher>,
     end: CancellationToken,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -184,8 +216,17 @@ impl RabbitmqBroker {
         let consuming = supervisor.connect(Purpose::Consume).await?;
         let publishing = supervisor.dialer.open(Purpose::Publish).await?;
 
-        let lanes = Kind::ALL
-            .map(|kind| Arc::new(Lane::new(kind, options.prefetch.of(kind).get(), &topology)));
+        let lanes = lanes::lanes(&options, &topology, &consuming)
+            .await
+            .map_err(ConnectError::Topology)?;
+        let lanes: Vec<Arc<Consumption>> = lanes
+            .iter()
+            .enumerate()
+            .map(|(place, lane)| {
+                let prefetch = lanes::prefetch(options.prefetch, *lane, &lanes);
+                Arc::new(Consumption::new(*lane, place, prefetch, &topology))
+            })
+            .collect();
         let publisher = Arc::new(Publisher::default());
         let around = Arc::new(Surroundings {
             topology: Arc::clone(&topology),
@@ -196,7 +237,7 @@ impl RabbitmqBroker {
             tokio::spawn(
                 Arc::clone(&supervisor).keep_publishing(Arc::clone(&publisher), publishing),
             ),
-            tokio::spawn(supervisor.keep_consuming(lanes.to_vec(), around, consuming)),
+            tokio::spawn(supervisor.keep_consuming(lanes.clone(), around, consuming)),
         ];
         Ok(Self {
             options,
@@ -208,8 +249,9 @@ impl RabbitmqBroker {
         })
     }
 
-    fn lane(&self, kind: Kind) -> &Lane {
-        &self.lanes[kind.index()]
+    /// Where a delivery came by, if it was one of ours.
+    fn way(&self, delivery: &DeliveryTag) -> Option<&Arc<Consumption>> {
+        self.lanes.get(place_of(delivery.channel))
     }
 
     async fn send(&self, message: Message<'_>) -> Result<(), PublishError> {
@@ -227,22 +269,31 @@ impl RabbitmqBroker {
 
 #[async_trait]
 impl Broker for RabbitmqBroker {
-    async fn next(&self, kind: Kind) -> Option<Delivery> {
-        self.lane(kind).next().await
+    fn lanes(&self) -> Vec<Lane> {
+        self.lanes.iter().map(|way| way.lane()).collect()
+    }
+
+    async fn next(&self, lane: Lane) -> Option<Delivery> {
+        let way = self.lanes.iter().find(|way| way.lane() == lane)?;
+        way.next().await
     }
 
     async fn ack(&self, delivery: &DeliveryTag) -> Settlement {
-        self.lane(kind_of(delivery.channel)).ack(delivery).await
+        match self.way(delivery) {
+            Some(way) => way.ack(delivery),
+            None => Settlement::Lost,
+        }
     }
 
     async fn hand_back(&self, delivery: &DeliveryTag) -> Settlement {
-        self.lane(kind_of(delivery.channel))
-            .hand_back(delivery)
-            .await
+        match self.way(delivery) {
+            Some(way) => way.hand_back(delivery).await,
+            None => Settlement::Lost,
+        }
     }
 
     fn holds(&self, delivery: &DeliveryTag) -> bool {
-        self.lane(kind_of(delivery.channel)).holds(delivery)
+        self.way(delivery).is_some_and(|way| way.holds(delivery))
     }
 
     async fn publish_later(&self, copy: &JobCopy, delay: Duration) -> Result<(), PublishError> {
@@ -250,7 +301,7 @@ impl Broker for RabbitmqBroker {
         self.send(Message {
             route: Route::Retry(rung),
             exchange: self.topology.retries.get(rung).cloned().unwrap_or_default(),
-            routing_key: copy.kind.as_str().into(),
+            routing_key: routing_key(self.topology.home(copy.lane())),
             body: &copy.body,
             properties: job_properties(copy),
         })
@@ -294,7 +345,7 @@ impl Broker for RabbitmqBroker {
         self.send(Message {
             route: Route::Dead,
             exchange: self.topology.dead.clone(),
-            routing_key: copy.kind.as_str().into(),
+            routing_key: routing_key(copy.lane()),
             body: &copy.body,
             properties: buried_properties(copy, epitaph, &self.options.connection_name),
         })
@@ -317,6 +368,7 @@ impl Broker for RabbitmqBroker {
 
     async fn close(&self) {
         self.set_mode(Mode::Stopped);
+        join_all(self.lanes.iter().map(|lane| lane.flush())).await;
         self.end.cancel();
         let tasks = {
             let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -329,10 +381,14 @@ impl Broker for RabbitmqBroker {
 
     async fn waiting(&self, kind: Kind) -> Option<u64> {
         let link = self.publisher.link()?;
-        timeout(WAITING_TIMEOUT, link.waiting(self.topology.job_queue(kind)))
-            .await
-            .ok()
-            .flatten()
+        let ours = |way: &&Arc<Consumption>| way.lane().kind == kind && way.phase() != Phase::Gone;
+        let mut waiting = 0_u64;
+        for way in self.lanes.iter().filter(ours) {
+            let queue = self.topology.job_queue(way.lane());
+            let asked = timeout(WAITING_TIMEOUT, link.waiting(queue)).await;
+            waiting = waiting.saturating_add(asked.ok().flatten()?);
+        }
+        Some(waiting)
     }
 
     fn connection(&self) -> Connection {
@@ -370,9 +426,9 @@ fn topology_of(options: &RabbitmqOptions) -> Result<Arc<Topology>, ConnectError>
 
 fn job_message<'a>(topology: &Topology, copy: &'a JobCopy) -> Message<'a> {
     Message {
-        route: Route::Jobs(copy.kind),
+        route: Route::Jobs(copy.lane()),
         exchange: topology.jobs.clone(),
-        routing_key: copy.kind.as_str().into(),
+        routing_key: routing_key(copy.lane()),
         body: &copy.body,
         properties: job_properties(copy),
     }

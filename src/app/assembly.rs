@@ -10,13 +10,13 @@ use crate::adapters::alipay::{AlipayError, AlipayGateway, AlipayOptions};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::memory_broker::MemoryBroker;
 use crate::adapters::memory_ledger::MemoryLedger;
-use crate::adapters::rabbitmq::{Prefetch, RabbitmqBroker, RabbitmqOptions};
+use crate::adapters::rabbitmq::{Prefetch, RabbitmqBroker, RabbitmqOptions, RabbitmqTls};
 use crate::adapters::random::SystemRandom;
-use crate::adapters::redis_ledger::{RedisLedger, RedisLedgerOptions};
+use crate::adapters::redis_ledger::{RedisLedger, RedisLedgerOptions, RedisMode, RedisTls};
 use crate::app::alipay_setup;
-use crate::app::config::{Config, ConfigProblem, Problems, ServerUrl, Servers};
+use crate::app::config::{Config, ConfigProblem, Problems, RedisModeConfig, ServerUrl, Servers};
 use crate::app::metrics::Metrics;
-use crate::app::worker::{Ports, Worker, WorkerOptions};
+use crate::app::worker::{FairnessOptions, Ports, Worker, WorkerOptions};
 use crate::domain::ident::AppName;
 use crate::lifecycle::Policy;
 use crate::lifecycle::admission::PARK_DELAY_MAX;
@@ -230,6 +230,11 @@ fn worker_options(
         replicas_min: config.ledger.replicas_min,
         query_attempts: config.retry.query_attempts,
         default_app,
+        fairness: config.fairness.label.clone().map(|label| FairnessOptions {
+            label,
+            disburse_places: config.rabbitmq.prefetch.disburse,
+            pay_places: config.rabbitmq.prefetch.pay,
+        }),
         rescue_interval: (config.ledger.rescue_after / 20)
             .clamp(Duration::from_secs(1), Duration::from_secs(60)),
     })
@@ -264,15 +269,31 @@ pub fn redis_options(config: &Config) -> Option<RedisLedgerOptions> {
     let Servers::Urls(urls) = &config.redis.servers else {
         return None;
     };
-    let url = urls.first().map(ServerUrl::expose).unwrap_or_default();
+    let tls = config.redis.tls.clone();
     Some(RedisLedgerOptions {
+        mode: match config.redis.mode.clone() {
+            RedisModeConfig::Standalone => RedisMode::Standalone,
+            RedisModeConfig::Cluster => RedisMode::Cluster,
+            RedisModeConfig::Sentinel { master, password } => {
+                RedisMode::Sentinel { master, password }
+            }
+        },
+        urls: urls.iter().map(secret).collect(),
+        tls: RedisTls {
+            ca: tls.ca,
+            identity: tls.identity,
+        },
         // One word names everything of one installation, in both servers.
         prefix: config.rabbitmq.prefix.clone(),
         connect_timeout: config.redis.connect_timeout,
         response_timeout: config.redis.response_timeout,
         retention: config.ledger.retention,
-        ..RedisLedgerOptions::new(SecretString::from(url))
+        ..RedisLedgerOptions::new(SecretString::default())
     })
+}
+
+fn secret(url: &ServerUrl) -> SecretString {
+    SecretString::from(url.expose())
 }
 
 type BrokerAndEmbedded = (Arc<dyn Broker>, Option<Arc<MemoryBroker>>);
@@ -316,10 +337,11 @@ pub fn rabbitmq_options(config: &Config) -> Option<RabbitmqOptions> {
     };
     let rabbitmq = &config.rabbitmq;
     Some(RabbitmqOptions {
-        urls: urls
-            .iter()
-            .map(|url| SecretString::from(url.expose()))
-            .collect(),
+        urls: urls.iter().map(secret).collect(),
+        tls: RabbitmqTls {
+            ca: rabbitmq.tls.ca.clone(),
+            identity: rabbitmq.tls.identity.clone(),
+        },
         prefix: rabbitmq.prefix.clone(),
         prefetch: Prefetch {
             disburse: rabbitmq.prefetch.disburse,
@@ -327,6 +349,7 @@ pub fn rabbitmq_options(config: &Config) -> Option<RabbitmqOptions> {
             query: rabbitmq.prefetch.query,
             pay: rabbitmq.prefetch.pay,
         },
+        shards: rabbitmq.shards,
         heartbeat: rabbitmq.heartbeat,
         delivery_limit: rabbitmq.delivery_limit,
         confirm_timeout: rabbitmq.confirm_timeout,

@@ -13,14 +13,17 @@
 mod alipay;
 mod document;
 pub mod keys;
+mod lanes;
 mod notify;
 mod payments;
 mod problem;
 mod process;
 mod reader;
+mod redis;
 mod servers;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod values;
 
 use std::io::Read;
@@ -35,6 +38,7 @@ pub use crate::app::config::alipay::{
     AlipayAppConfig, AlipayCertificates, AlipayCodes, AlipayConfig, Charset, ExpirySpelling,
     KeyField, KeyFile, SignType,
 };
+pub use crate::app::config::lanes::FairnessConfig;
 pub use crate::app::config::notify::{Network, NotifyConfig};
 pub use crate::app::config::payments::{LedgerConfig, PacingConfig, RetryConfig};
 pub use crate::app::config::problem::{ConfigProblem, Location, Locations, Problems};
@@ -42,7 +46,9 @@ pub use crate::app::config::process::{
     AdminConfig, LogConfig, LogFormat, LogLevel, ShutdownConfig,
 };
 pub use crate::app::config::reader::read_again;
-pub use crate::app::config::servers::{Prefetch, RabbitmqConfig, RedisConfig, ServerUrl, Servers};
+pub use crate::app::config::redis::{RedisConfig, RedisModeConfig};
+pub use crate::app::config::servers::{Prefetch, RabbitmqConfig, ServerUrl, Servers};
+pub use crate::app::config::tls::TlsConfig;
 pub use crate::app::config::values::format_duration;
 
 /// Largest configuration file, in bytes.
@@ -64,6 +70,8 @@ pub struct Config {
     pub retry: RetryConfig,
     /// `[pacing]`.
     pub pacing: PacingConfig,
+    /// `[fairness]`.
+    pub fairness: FairnessConfig,
     /// `[admin]`.
     pub admin: AdminConfig,
     /// `[notify]`.
@@ -255,6 +263,7 @@ impl Config {
             alipay: AlipayConfig::read(reader),
             retry: RetryConfig::read(reader),
             pacing: PacingConfig::read(reader),
+            fairness: FairnessConfig::read(reader),
             admin: AdminConfig::read(reader),
             notify: NotifyConfig::read(reader),
             log: LogConfig::read(reader),

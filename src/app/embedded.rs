@@ -17,6 +17,7 @@ use crate::app::config::Config;
 use crate::app::daemon;
 use crate::domain::entry::ReturnAddress;
 use crate::domain::job::Kind;
+use crate::domain::lane::Tier;
 use crate::domain::time::Monotonic;
 use crate::ports::broker::{Broker as _, EventMessage, JobCopy};
 use crate::ports::clock::Clock;
@@ -79,6 +80,7 @@ impl Embedded {
         let published_at = Some(self.clock.now());
         let copy = JobCopy {
             kind,
+            tier: Tier::default(),
             body,
             ticket: None,
             return_address,

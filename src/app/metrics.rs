@@ -141,6 +141,11 @@ impl Metrics {
         self.kind(kind).parked.inc();
     }
 
+    /// A delivery made room for others.
+    pub fn set_aside(&self, kind: Kind) {
+        self.kind(kind).set_aside.inc();
+    }
+
     /// A delivery found its job settled.
     pub fn duplicate(&self, kind: Kind) {
         self.kind(kind).duplicates.inc();

@@ -26,7 +26,8 @@ use crate::app::submission::job_check::JobCheck;
 use crate::app::submission::lines::{Line, Lines};
 use crate::domain::draft::FieldError;
 use crate::domain::entry::ReturnAddress;
-use crate::domain::job::Kind;
+use crate::domain::job::Job;
+use crate::domain::lane::{Lane, Shards};
 use crate::ports::broker::{JobCopy, PublishError};
 use crate::ports::clock::{Clock, Random};
 
@@ -45,7 +46,19 @@ pub enum Destination {
     Broker {
         /// The queue that gets a copy of each outcome.
         reply_to: Option<String>,
+        /// Whether the jobs want to overtake.
+        urgency: Urgency,
     },
+}
+
+/// Whether jobs want to overtake others of their kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Urgency {
+    /// They take their turn.
+    #[default]
+    Normal,
+    /// They go to the urgent lane, where their kind has one.
+    Urgent,
 }
 
 /// What happened to a job, or how far the work is.
@@ -144,18 +157,21 @@ pub async fn submit(
 ) -> Result<Summary, SubmissionError> {
     let clock = SystemClock::new();
     let started = clock.monotonic();
-    let (producer, reply_to) = match destination {
-        Destination::Nowhere => (None, None),
-        Destination::Broker { reply_to } => {
+    let (producer, reply_to, urgency) = match destination {
+        Destination::Nowhere => (None, None, Urgency::Normal),
+        Destination::Broker { reply_to, urgency } => {
             let options = broker_options(config, "hongbaod submit")?;
             let producer = Producer::connect(&options).await;
-            (Some(producer.map_err(ClientError::from)?), reply_to)
+            let producer = producer.map_err(ClientError::from)?;
+            (Some(producer), reply_to, urgency)
         }
     };
     let mut submission = Submission {
         check: JobCheck::new(config),
         producer,
         reply_to,
+        urgency,
+        shards: config.rabbitmq.shards,
         clock,
         observe,
         summary: Summary::default(),
@@ -191,6 +207,8 @@ struct Submission<'a> {
     check: JobCheck,
     producer: Option<Producer>,
     reply_to: Option<String>,
+    urgency: Urgency,
+    shards: Shards,
     clock: SystemClock,
     observe: &'a mut (dyn FnMut(Step) + Send),
     summary: Summary,
@@ -250,8 +268,8 @@ impl Submission<'_> {
     fn admit(&mut self, line: &Line) -> Option<JobCopy> {
         self.bytes_read = line.bytes_read;
         let now = self.clock.now();
-        let kind: Kind = match self.check.check(&line.bytes, line.length, now) {
-            Ok(kind) => kind,
+        let job = match self.check.check(&line.bytes, line.length, now) {
+            Ok(job) => job,
             Err(errors) => {
                 self.summary.refused = self.summary.refused.saturating_add(1);
                 let line = line.number;
@@ -260,8 +278,10 @@ impl Submission<'_> {
                 return None;
             }
         };
+        let Lane { kind, tier } = self.lane(&job);
         Some(JobCopy {
             kind,
+            tier,
             body: Bytes::copy_from_slice(&line.bytes),
             ticket: None,
             return_address: ReturnAddress {
@@ -272,6 +292,16 @@ impl Submission<'_> {
             published_at: Some(now),
             attempts: 0,
         })
+    }
+
+    fn lane(&self, job: &Job) -> Lane {
+        match (self.urgency, job) {
+            (Urgency::Urgent, _) => Lane::urgent(job.kind()),
+            (Urgency::Normal, Job::Money(money)) => {
+                Lane::of_number(job.kind(), money.out_request_no.as_str(), self.shards)
+            }
+            (Urgency::Normal, Job::Query(_)) => Lane::from(job.kind()),
+        }
     }
 
     /// Counts and tells what came of a job; `true` when the connection is of no more use.

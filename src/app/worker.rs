@@ -10,6 +10,7 @@ mod background;
 mod calls;
 mod case;
 mod deliver;
+mod fairness;
 mod ledger_access;
 mod money;
 mod notice;
@@ -28,7 +29,7 @@ use tracing::{info, warn};
 
 use crate::app::metrics::Metrics;
 use crate::domain::ident::AppName;
-use crate::domain::job::Kind;
+use crate::domain::lane::Lane;
 use crate::lifecycle::{Context, Memory, Policy};
 use crate::pacing::Pacing;
 use crate::ports::broker::Broker;
@@ -36,6 +37,8 @@ use crate::ports::clock::{Clock, Random};
 use crate::ports::gateway::Gateway;
 use crate::ports::ledger::Ledger;
 
+use self::fairness::Fairness;
+pub use self::fairness::FairnessOptions;
 use self::notice::Turns;
 pub use self::notice::{Noted, Unnoted};
 
@@ -73,6 +76,8 @@ pub struct WorkerOptions {
     pub default_app: Option<AppName>,
     /// How often overdue jobs are looked for.
     pub rescue_interval: Duration,
+    /// Whose jobs share the lanes fairly; `None`: first come, first served.
+    pub fairness: Option<FairnessOptions>,
 }
 
 /// The payment worker.
@@ -86,6 +91,7 @@ pub struct Worker {
     /// The grace is over: whatever still runs is dropped, which is as safe as a crash.
     aborted: CancellationToken,
     tasks: TaskTracker,
+    fairness: Fairness,
     /// Who is at work on which notification.
     notices: Turns,
 }
@@ -99,7 +105,9 @@ impl Worker {
         pacing: Arc<Pacing>,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
+        let fairness = Fairness::new(options.fairness.clone());
         Arc::new(Self {
+            fairness,
             ports,
             options,
             pacing,
@@ -116,10 +124,10 @@ impl Worker {
     /// What is not finished by then was not acknowledged, and comes to another replica.
     pub async fn run(self: &Arc<Self>, shutdown: CancellationToken, grace: Duration) {
         let consumers = TaskTracker::new();
-        for kind in Kind::ALL {
+        for lane in self.ports.broker.lanes() {
             let worker = Arc::clone(self);
             consumers.spawn(async move {
-                worker.restarting("consume", |_| worker.consume(kind)).await;
+                worker.restarting("consume", |_| worker.consume(lane)).await;
             });
         }
         let background = CancellationToken::new();
@@ -157,18 +165,19 @@ impl Worker {
         self.draining.is_cancelled()
     }
 
-    async fn consume(self: &Arc<Self>, kind: Kind) {
-        while let Some(delivery) = self.ports.broker.next(kind).await {
+    async fn consume(self: &Arc<Self>, lane: Lane) {
+        while let Some(delivery) = self.ports.broker.next(lane).await {
             let worker = Arc::clone(self);
             let aborted = self.aborted.clone();
-            self.tasks.spawn(async move {
+            // In a box: the runtime moves a task a dozen times, and this future has kilobytes.
+            self.tasks.spawn(Box::pin(async move {
                 tokio::select! {
                     biased;
                     // What can be finished without waiting is finished, even at the end.
                     () = worker.deliver(delivery) => {}
                     () = aborted.cancelled() => {}
                 }
-            });
+            }));
         }
     }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::app::submission::{Destination, SubmissionError, submit};
+use crate::app::submission::{Destination, SubmissionError, Urgency, submit};
 use crate::cli::configuration;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::{Failure, with_causes};
@@ -44,6 +44,10 @@ pub(crate) struct SubmitArgs {
     /// Send each outcome to this queue too.
     #[arg(long, global = true, value_name = "QUEUE")]
     reply_to: Option<String>,
+
+    /// Let disburse and pay jobs overtake the others of their kind.
+    #[arg(long, global = true)]
+    urgent: bool,
 
     /// Check the jobs and send nothing.
     #[arg(long, global = true)]
@@ -90,6 +94,11 @@ pub(crate) async fn execute(args: SubmitArgs, named: Option<&Path>) -> Result<Ex
     } else {
         Destination::Broker {
             reply_to: args.reply_to,
+            urgency: if args.urgent {
+                Urgency::Urgent
+            } else {
+                Urgency::Normal
+            },
         }
     };
     let style = if args.json { Style::Json } else { Style::Human };

@@ -455,6 +455,15 @@ impl Reader {
     }
 }
 
+/// Whether a label can have this key: 1 to 64 of `[A-Za-z0-9_.-]`.
+#[must_use]
+pub fn is_label_key(key: &str) -> bool {
+    (1..=LABEL_CHARS_MAX).contains(&key.len())
+        && key
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+}
+
 fn check_labels(pairs: Vec<(String, String)>, errors: &mut Vec<FieldError>) -> Labels {
     if pairs.len() > LABELS_MAX {
         errors.push(FieldError::new(
@@ -464,11 +473,7 @@ fn check_labels(pairs: Vec<(String, String)>, errors: &mut Vec<FieldError>) -> L
     }
     let mut labels = BTreeMap::new();
     for (key, value) in pairs {
-        let key_valid = (1..=LABEL_CHARS_MAX).contains(&key.len())
-            && key
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
-        if !key_valid {
+        if !is_label_key(&key) {
             errors.push(FieldError::new(
                 "labels",
                 "a label's key must be 1 to 64 of A-Z, a-z, 0-9, _, - and .",

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::domain::entry::{ReturnAddress, Ticket};
 use crate::domain::job::Kind;
+use crate::domain::lane::{Lane, Tier};
 use crate::domain::time::UnixMillis;
 use crate::ports::ledger::Connection;
 
@@ -16,10 +17,13 @@ use crate::ports::ledger::Connection;
 /// that it is routed; any error means *maybe published*.
 #[async_trait]
 pub trait Broker: Send + Sync {
-    /// The next delivery of `kind`; waits for one, over any number of reconnections. At most the
+    /// Every lane that jobs are to be taken from; the same ones for as long as the broker lives.
+    fn lanes(&self) -> Vec<Lane>;
+
+    /// The next delivery of `lane`; waits for one, over any number of reconnections. At most the
     /// configured prefetch of them are unacknowledged at a time. `None` once [`Broker::stop`] was
-    /// called and nothing more will come.
-    async fn next(&self, kind: Kind) -> Option<Delivery>;
+    /// called and nothing more will come, and for a lane that is none of [`Broker::lanes`].
+    async fn next(&self, lane: Lane) -> Option<Delivery>;
 
     /// Acknowledges; [`Settlement::Lost`] when the delivery's channel is gone: the broker will, or
     /// did, give it to somebody again.
@@ -83,7 +87,7 @@ pub trait Broker: Send + Sync {
     /// Closes the connections, after the last acknowledgement was written.
     async fn close(&self);
 
-    /// How many messages wait for a consumer of `kind`, or `None` when the broker cannot say, as
+    /// How many messages wait in all lanes of `kind`, or `None` when the broker cannot say, as
     /// while nobody consumes.
     async fn waiting(&self, kind: Kind) -> Option<u64>;
 
@@ -98,6 +102,8 @@ pub struct Delivery {
     pub tag: DeliveryTag,
     /// The queue's kind.
     pub kind: Kind,
+    /// Which of the kind's queues.
+    pub tier: Tier,
     /// The body as it came, not yet read; at most what the broker allows.
     pub body: Bytes,
     /// The retry copy's ticket, if it is one.
@@ -113,6 +119,48 @@ pub struct Delivery {
     pub attempts: u32,
 }
 
+impl Delivery {
+    /// The lane that it came by.
+    #[must_use]
+    pub const fn lane(&self) -> Lane {
+        Lane {
+            kind: self.kind,
+            tier: self.tier,
+        }
+    }
+}
+
+impl JobCopy {
+    /// The lane that it goes to.
+    #[must_use]
+    pub const fn lane(&self) -> Lane {
+        Lane {
+            kind: self.kind,
+            tier: self.tier,
+        }
+    }
+
+    /// Leaves it in its lane, unless that is another kind's: then it goes to the kind's own.
+    #[must_use]
+    pub fn of_kind(self, kind: Kind) -> Self {
+        if self.kind == kind {
+            self
+        } else {
+            self.in_lane(Lane::from(kind))
+        }
+    }
+
+    /// Puts it into another lane.
+    #[must_use]
+    pub fn in_lane(self, lane: Lane) -> Self {
+        Self {
+            kind: lane.kind,
+            tier: lane.tier,
+            ..self
+        }
+    }
+}
+
 /// What to acknowledge by: a delivery tag, and the consuming channel that it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DeliveryTag {
@@ -125,8 +173,10 @@ pub struct DeliveryTag {
 /// A job as a message.
 #[derive(Clone, Debug)]
 pub struct JobCopy {
-    /// The routing key.
+    /// With the tier, the routing key.
     pub kind: Kind,
+    /// With the kind, the routing key.
+    pub tier: Tier,
     /// The job's body.
     pub body: Bytes,
     /// The ticket, if it is a retry copy.

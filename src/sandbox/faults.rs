@@ -11,7 +11,7 @@ mod dice;
 mod notices;
 
 pub use crate::sandbox::faults::answers::{
-    AnswerKnobs, ErrorCharset, InnerSign, Slashes, Whitespace,
+    AnswerKnobs, ErrorCharset, InnerSign, Signatures, Slashes, Whitespace,
 };
 pub(crate) use crate::sandbox::faults::dice::{CallKind, FaultDice, Mishap, Side};
 pub use crate::sandbox::faults::notices::{Moment, NoticeCharset, NoticeKnobs, NoticeOrder, Nulls};

@@ -1,13 +1,16 @@
 //! Who Alipay is to its clients: the key that signs its answers, and its certificate. Both may
 //! be changed while the sandbox runs, as Alipay's are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
+
+use sha2::{Digest as _, Sha256};
 
 use crate::adapters::alipay::keys::{KeyError, PrivateKey};
 use crate::adapters::alipay::sign::{SignType, Signer};
 use crate::domain::time::UnixMillis;
 use crate::sandbox::certificates::{Authority, Issued, MakeCertificateError, Subject};
+use crate::sandbox::faults::Signatures;
 use crate::sandbox::keys::{Certificates, SandboxKeys};
 
 /// What answers are signed with at one time.
@@ -16,7 +19,12 @@ pub(in crate::sandbox) struct Identity {
     rsa: Signer,
     pub(in crate::sandbox) public_key_pem: String,
     pub(in crate::sandbox) certificate: Option<Issued>,
+    /// Signatures by the digest of what they sign, where the knob wants them remembered.
+    remembered: Mutex<HashMap<[u8; 32], String>>,
 }
+
+/// How many signatures are remembered; more of them are made each time.
+const REMEMBERED_MAX: usize = 1_000_000;
 
 impl Identity {
     fn new(key: &PrivateKey, certificate: Option<Issued>) -> Result<Self, KeyError> {
@@ -25,7 +33,33 @@ impl Identity {
             rsa: Signer::new(key.clone(), SignType::Rsa)?,
             public_key_pem: key.public_key().to_spki_pem(),
             certificate,
+            remembered: Mutex::default(),
         })
+    }
+
+    /// Signs; `None` in the unheard-of case that the library fails to.
+    pub(in crate::sandbox) fn sign(
+        &self,
+        sign_type: SignType,
+        signatures: Signatures,
+        bytes: &[u8],
+    ) -> Option<String> {
+        let fresh = || self.signer(sign_type).sign(bytes).ok();
+        if signatures == Signatures::Fresh {
+            return fresh();
+        }
+        let mut digest = Sha256::new_with_prefix(sign_type.as_str());
+        digest.update(bytes);
+        let digest = digest.finalize().into();
+        if let Some(known) = held(&self.remembered).get(&digest) {
+            return Some(known.clone());
+        }
+        let signature = fresh()?;
+        let mut remembered = held(&self.remembered);
+        if remembered.len() < REMEMBERED_MAX {
+            remembered.insert(digest, signature.clone());
+        }
+        Some(signature)
     }
 
     pub(in crate::sandbox) fn signer(&self, sign_type: SignType) -> &Signer {

@@ -9,18 +9,23 @@ mod rabbitmq_alone;
 mod rabbitmq_faults;
 mod rabbitmq_lifetimes;
 mod rabbitmq_reconnects;
+mod rabbitmq_shards;
 mod world;
 
 use std::sync::Arc;
 
+use hongbaod::adapters::rabbitmq::{ConnectError, RabbitmqOptions, check_topology};
 use hongbaod::domain::entry::{ReturnAddress, Ticket};
 use hongbaod::domain::job::Kind;
+use hongbaod::domain::lane::{Lane, Shards};
 use hongbaod::domain::time::UnixMillis;
 use hongbaod::ports::broker::{DeliveryTag, Epitaph, JobCopy, PublishError, Settlement};
 use hongbaod::ports::ledger::Connection;
 use tokio::time::timeout;
 
 use crate::clocks::elapsed;
+use crate::scale;
+use crate::servers::{amqps_url, tls_file};
 use world::{
     DELAY_MIN, PATIENCE, PREFETCH, World, arrival, body, event, eventually, job, nothing_arrives,
 };
@@ -51,14 +56,62 @@ async fn a_published_job_arrives_as_it_was_sent(world: &dyn World) {
     assert!(broker.holds(&delivery.tag));
 }
 
-async fn each_kind_has_its_own_queue(world: &dyn World) {
+async fn each_lane_has_its_own_queue(world: &dyn World) {
     let broker = world.replica().await;
-    for kind in Kind::ALL {
-        broker.publish_job(&job(kind, kind.as_str())).await.unwrap();
+    let lanes = broker.lanes();
+    assert_eq!(lanes, Lane::all(Shards::default()));
+    for lane in &lanes {
+        let sent = job(lane.kind, &lane.to_string()).in_lane(*lane);
+        broker.publish_job(&sent).await.unwrap();
     }
-    for kind in Kind::ALL {
-        let delivery = arrival(&*broker, kind).await;
-        assert_eq!((delivery.kind, body(&delivery)), (kind, kind.as_str()));
+    for lane in lanes {
+        let delivery = arrival(&*broker, lane).await;
+        assert_eq!(
+            (delivery.lane(), body(&delivery)),
+            (lane, &*lane.to_string())
+        );
+        assert_eq!(broker.ack(&delivery.tag).await, Settlement::Sent);
+    }
+}
+
+async fn a_lane_that_is_not_there_delivers_nothing(world: &dyn World) {
+    let broker = world.replica().await;
+    let lane = Lane::shard(Kind::Disburse, 7);
+    assert!(!broker.lanes().contains(&lane));
+    let ended = timeout(PATIENCE, broker.next(lane)).await.unwrap();
+    assert!(ended.is_none());
+}
+
+async fn a_full_lane_holds_up_no_other(world: &dyn World) {
+    let broker = world.replica().await;
+    let normal = Lane::from(Kind::Disburse);
+    let others = [Lane::urgent(Kind::Disburse), normal.aside().unwrap()];
+    for number in 0..PREFETCH * 2 {
+        let sent = job(Kind::Disburse, &number.to_string());
+        broker.publish_job(&sent).await.unwrap();
+    }
+    for _ in 0..PREFETCH {
+        arrival(&*broker, normal).await;
+    }
+    for lane in others {
+        let sent = job(Kind::Disburse, &lane.to_string()).in_lane(lane);
+        broker.publish_job(&sent).await.unwrap();
+        assert_eq!(body(&arrival(&*broker, lane).await), lane.to_string());
+    }
+    nothing_arrives(&*broker, normal).await;
+}
+
+async fn a_later_copy_comes_back_to_its_lane(world: &dyn World) {
+    let broker = world.replica().await;
+    let normal = Lane::from(Kind::Pay);
+    for lane in [Lane::urgent(Kind::Pay), normal.aside().unwrap()] {
+        let copy = job(Kind::Pay, &lane.to_string()).in_lane(lane);
+        broker.publish_later(&copy, DELAY_MIN).await.unwrap();
+        let delivery = arrival(&*broker, lane).await;
+        assert_eq!(
+            (delivery.lane(), body(&delivery)),
+            (lane, &*lane.to_string())
+        );
     }
 }
 
@@ -337,19 +390,19 @@ async fn stopping_ends_next_but_keeps_what_is_held(world: &dyn World) {
     let held = arrival(&*broker, Kind::Disburse).await;
     let waiting = {
         let broker = Arc::clone(&broker);
-        tokio::spawn(async move { broker.next(Kind::Refund).await })
+        tokio::spawn(async move { broker.next(Kind::Refund.into()).await })
     };
     broker.stop().await;
     assert!(timeout(PATIENCE, waiting).await.unwrap().unwrap().is_none());
     assert!(
-        timeout(PATIENCE, broker.next(Kind::Disburse))
+        timeout(PATIENCE, broker.next(Kind::Disburse.into()))
             .await
             .unwrap()
             .is_none()
     );
     broker.resume().await;
     assert!(
-        timeout(PATIENCE, broker.next(Kind::Query))
+        timeout(PATIENCE, broker.next(Kind::Query.into()))
             .await
             .unwrap()
             .is_none()
@@ -370,7 +423,7 @@ async fn many_waiters_share_the_deliveries(world: &dyn World) {
     let waiters: Vec<_> = (0..3)
         .map(|_| {
             let broker = Arc::clone(&broker);
-            tokio::spawn(async move { broker.next(Kind::Query).await.unwrap().body })
+            tokio::spawn(async move { broker.next(Kind::Query.into()).await.unwrap().body })
         })
         .collect();
     for number in 0..3 {
@@ -395,11 +448,60 @@ async fn a_closed_broker_publishes_nothing(world: &dyn World) {
         "{refused:?}"
     );
     assert!(
-        timeout(PATIENCE, broker.next(Kind::Pay))
+        timeout(PATIENCE, broker.next(Kind::Pay.into()))
             .await
             .unwrap()
             .is_none()
     );
+}
+
+/// Tries what a broker promises on the nodes at `urls`, with the certificates that `options` add: a
+/// few facts, or all of them where `tests/scale` asks for it.
+pub(crate) async fn facts_hold_at(urls: &[String], options: impl Fn(&mut RabbitmqOptions)) {
+    let count = if scale::jobs().is_some() {
+        usize::MAX
+    } else {
+        2
+    };
+    first_facts(count, async || {
+        rabbitmq::RabbitmqWorld::at(urls, &options).await
+    })
+    .await;
+}
+
+fn with_certificates(options: &mut RabbitmqOptions) {
+    options.tls.ca = Some(tls_file("ca.pem"));
+    options.tls.identity = Some((tls_file("client.pem"), tls_file("client.key").into()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_facts_hold_over_tls() {
+    facts_hold_at(&[amqps_url()], with_certificates).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_by_tls_that_is_not_trusted_or_does_not_trust_us_is_out_of_reach() {
+    let url = amqps_url();
+    let elsewhere = url.replace("127.0.0.1", "127.0.0.2");
+    for (url, ca, with_identity) in [
+        (&url, None, true),
+        (&url, Some("client.pem"), true),
+        (&url, Some("ca.pem"), false),
+        // The certificate is for another address.
+        (&elsewhere, Some("ca.pem"), true),
+    ] {
+        let mut options = rabbitmq::options(url, "tls");
+        with_certificates(&mut options);
+        options.tls.ca = ca.map(tls_file);
+        if !with_identity {
+            options.tls.identity = None;
+        }
+        let error = check_topology(&options).await.unwrap_err();
+        assert!(
+            matches!(error, ConnectError::Unreachable { .. }),
+            "{url} {ca:?} {with_identity}: {error:?}"
+        );
+    }
 }
 
 macro_rules! facts {
@@ -418,12 +520,32 @@ macro_rules! facts {
                 world.demolish().await;
             })*
         }
+
+        /// Tries the facts one after the other on a broker that is reached otherwise: `count` of
+        /// them, each in a world of its own.
+        async fn first_facts(count: usize, world: impl AsyncFn() -> rabbitmq::RabbitmqWorld) {
+            let mut left = count;
+            $(
+                if left > 0 {
+                    left -= 1;
+                    eprintln!("fact: {}", stringify!($fact));
+                    let world = world().await;
+                    $fact(&world).await;
+                    world.demolish().await;
+                }
+            )*
+            assert!(left == 0 || count == usize::MAX, "there are fewer facts");
+        }
     };
 }
 
 facts!(
     a_published_job_arrives_as_it_was_sent,
-    each_kind_has_its_own_queue,
+    an_event_reaches_every_subscriber,
+    each_lane_has_its_own_queue,
+    a_lane_that_is_not_there_delivers_nothing,
+    a_full_lane_holds_up_no_other,
+    a_later_copy_comes_back_to_its_lane,
     an_acknowledged_delivery_never_comes_again,
     a_tag_that_was_never_given_is_lost,
     a_delivery_handed_back_comes_again_marked,
@@ -436,7 +558,6 @@ facts!(
     a_pause_does_not_raise_the_prefetch,
     jobs_that_nobody_takes_are_counted_as_waiting,
     a_buried_job_keeps_its_reason,
-    an_event_reaches_every_subscriber,
     a_reply_reaches_its_queue_and_a_missing_queue_is_unroutable,
     stopping_ends_next_but_keeps_what_is_held,
     many_waiters_share_the_deliveries,

@@ -1,9 +1,10 @@
-//! `docs/jobs.md`, `docs/events.md` and `docs/alipay.md` say what the code does: examples, fields,
+//! `docs/jobs.md`, `docs/lanes.md`, `docs/events.md` and `docs/alipay.md` say what the code does: examples, fields,
 //! errors, events, codes.
 
 mod alipay;
 mod events;
 mod jobs;
+mod lanes;
 mod links;
 mod walkthrough;
 

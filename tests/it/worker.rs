@@ -3,6 +3,7 @@
 
 mod fakes;
 mod jobs;
+mod lanes;
 mod notices;
 mod numbers;
 mod orders;

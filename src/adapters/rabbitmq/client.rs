@@ -103,7 +103,8 @@ impl EventStream {
         })?;
         let connection = Dialer::new(options)?.open(Purpose::Watch).await?;
         expect_exchange(&connection, &topology.outcomes).await?;
-        let consumer = subscribe(&connection, &topology.outcomes, pattern)
+        let options = BasicConsumeOptions::default();
+        let consumer = subscribe(&connection, &topology.outcomes, pattern, options)
             .await
             .map_err(|source| {
                 ConnectError::Topology(TopologyError::Declare {
@@ -136,10 +137,12 @@ impl EventStream {
     }
 }
 
-async fn subscribe(
+/// Consumes what is published to `exchange` from now on and matches `pattern`.
+pub(crate) async fn subscribe(
     connection: &Connection,
     exchange: &ShortString,
     pattern: ShortString,
+    options: BasicConsumeOptions,
 ) -> lapin::Result<Consumer> {
     let channel = connection.create_channel().await?;
     channel
@@ -166,7 +169,7 @@ async fn subscribe(
         .basic_consume(
             queue.name().clone(),
             ShortString::default(),
-            BasicConsumeOptions::default(),
+            options,
             FieldTable::default(),
         )
         .await

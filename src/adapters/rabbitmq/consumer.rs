@@ -1,6 +1,9 @@
-//! Consuming: one lane per kind, from the queue to whoever asks for the next delivery.
+//! Consuming: each lane by itself, from the queue to whoever asks for the next delivery.
 
-use std::collections::{HashSet, VecDeque};
+mod acknowledging;
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,19 +12,20 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
-    QueueDeclareOptions,
+    BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions,
 };
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection, Consumer, Queue};
 use tokio::sync::{Notify, watch};
 
+use crate::adapters::rabbitmq::acks::Outstanding;
 use crate::adapters::rabbitmq::connection::{ANSWER_TIMEOUT, NoAnswer, report};
+use crate::adapters::rabbitmq::lanes::{Drain, Found, look};
 use crate::adapters::rabbitmq::liveness::{Ailment, Liveness, Look, Room};
 use crate::adapters::rabbitmq::message::read_delivery;
 use crate::adapters::rabbitmq::topology::{Topology, TopologyError};
-use crate::domain::job::Kind;
-use crate::ports::broker::{Delivery, DeliveryTag, Settlement};
+use crate::domain::lane::Lane;
+use crate::ports::broker::{Delivery, DeliveryTag};
 use crate::ports::clock::Clock;
 
 /// How long a lane waits before it replaces its channel.
@@ -35,6 +39,9 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often a resting lane looks whether its channel still stands.
 const REST_LOOK_PERIOD: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether the deleted queue of a retired shard is there again.
+const RETIRED_LOOK_PERIOD: Duration = Duration::from_secs(60);
 
 /// How long pausing waits for the broker to have taken the consumers away.
 const PAUSE_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -56,6 +63,8 @@ pub(crate) enum Phase {
     Consuming,
     /// It has a channel and, as was wanted, no consumer.
     Resting,
+    /// Its shard is retired and its queue deleted.
+    Gone,
 }
 
 /// Why a lane lost its channel.
@@ -73,6 +82,8 @@ enum LaneError {
     Forgotten,
     #[error("messages wait, and RabbitMQ delivers none of them")]
     PassedOver,
+    #[error("the queue of a retired shard is deleted")]
+    Gone,
 }
 
 impl From<Ailment> for LaneError {
@@ -84,13 +95,18 @@ impl From<Ailment> for LaneError {
     }
 }
 
-/// One kind's way from the broker to the worker.
-pub(crate) struct Lane {
-    kind: Kind,
+/// One lane's way from the broker to the worker.
+pub(crate) struct Consumption {
+    lane: Lane,
+    /// Among all lanes of this connection.
+    place: usize,
     queue: ShortString,
     prefetch: u16,
     inbox: Mutex<Inbox>,
     arrived: Notify,
+    /// Rung when there is something to acknowledge.
+    done: Notify,
+    acknowledging: tokio::sync::Mutex<()>,
     mode: watch::Sender<Mode>,
     phase: watch::Sender<Phase>,
 }
@@ -106,15 +122,22 @@ struct Inbox {
 struct HeldChannel {
     number: u64,
     channel: Arc<Channel>,
-    /// Handed out or waiting.
-    unacked: HashSet<u64>,
+    /// Handed out, waiting, or done and not yet acknowledged.
+    outstanding: Outstanding,
 }
 
 impl Inbox {
+    /// The channel that the delivery came on, if it is still ours.
+    fn channel(&mut self, delivery: &DeliveryTag) -> Option<&mut HeldChannel> {
+        let held = self.held.as_mut();
+        held.filter(|held| held.number == delivery.channel)
+    }
+
     /// The next delivery, unless `prefetch` of them are in the worker's hands already: the broker
     /// counts for each consumer anew, so after a pause it sends more.
     fn hand_out(&mut self, prefetch: u16) -> Option<Delivery> {
-        let unacked = self.held.as_ref().map_or(0, |held| held.unacked.len());
+        let held = self.held.as_ref();
+        let unacked = held.map_or(0, |held| held.outstanding.held());
         if unacked.saturating_sub(self.waiting.len()) >= usize::from(prefetch) {
             return None;
         }
@@ -130,42 +153,41 @@ pub(crate) struct Surroundings {
 }
 
 impl Surroundings {
-    /// A number that no channel had before, from which [`kind_of`] reads the kind.
-    fn next_channel(&self, kind: Kind) -> u64 {
+    /// A number that no channel had before, from which [`place_of`] reads the lane's place.
+    fn next_channel(&self, place: usize) -> u64 {
         let generation = self.channels.fetch_add(1, Ordering::Relaxed);
-        generation.saturating_mul(KINDS).saturating_add(place(kind))
+        let place = u64::try_from(place).unwrap_or(0);
+        generation.saturating_mul(PLACES).saturating_add(place)
     }
 }
 
-const KINDS: u64 = 6;
+/// More than there can be lanes.
+const PLACES: u64 = 1_024;
 
-fn place(kind: Kind) -> u64 {
-    u64::try_from(kind.index()).unwrap_or(0)
+/// The place of the lane that a channel's number was made for.
+pub(crate) fn place_of(channel: u64) -> usize {
+    usize::try_from(channel % PLACES).unwrap_or(usize::MAX)
 }
 
-/// The kind that a channel's number was made for.
-pub(crate) const fn kind_of(channel: u64) -> Kind {
-    match channel % KINDS {
-        0 => Kind::Disburse,
-        1 => Kind::Refund,
-        2 => Kind::Query,
-        3 => Kind::Pay,
-        4 => Kind::AppPay,
-        _ => Kind::PagePay,
-    }
-}
-
-impl Lane {
-    pub(crate) fn new(kind: Kind, prefetch: u16, topology: &Topology) -> Self {
+impl Consumption {
+    /// `place` is the lane's among all of its connection.
+    pub(crate) fn new(lane: Lane, place: usize, prefetch: u16, topology: &Topology) -> Self {
         Self {
-            kind,
-            queue: topology.job_queue(kind),
+            lane,
+            place,
+            queue: topology.job_queue(lane),
             prefetch,
             inbox: Mutex::new(Inbox::default()),
             arrived: Notify::new(),
+            done: Notify::new(),
+            acknowledging: tokio::sync::Mutex::default(),
             mode: watch::Sender::new(Mode::Consuming),
             phase: watch::Sender::new(Phase::Away),
         }
+    }
+
+    pub(crate) const fn lane(&self) -> Lane {
+        self.lane
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -195,47 +217,9 @@ impl Lane {
     pub(crate) fn holds(&self, delivery: &DeliveryTag) -> bool {
         self.inbox().held.as_ref().is_some_and(|held| {
             held.number == delivery.channel
-                && held.unacked.contains(&delivery.tag)
+                && held.outstanding.holds(delivery.tag)
                 && held.channel.status().connected()
         })
-    }
-
-    pub(crate) async fn ack(&self, delivery: &DeliveryTag) -> Settlement {
-        let Some(channel) = self.let_go(delivery) else {
-            return Settlement::Lost;
-        };
-        match channel
-            .basic_ack(delivery.tag, BasicAckOptions::default())
-            .await
-        {
-            Ok(()) => Settlement::Sent,
-            Err(_gone) => Settlement::Lost,
-        }
-    }
-
-    pub(crate) async fn hand_back(&self, delivery: &DeliveryTag) -> Settlement {
-        let Some(channel) = self.let_go(delivery) else {
-            return Settlement::Lost;
-        };
-        match requeue(&channel, delivery.tag).await {
-            Ok(()) => Settlement::Sent,
-            Err(_gone) => Settlement::Lost,
-        }
-    }
-
-    /// Takes a delivery out of the unacknowledged ones; a second acknowledgement of the same tag
-    /// would cost the channel.
-    fn let_go(&self, delivery: &DeliveryTag) -> Option<Arc<Channel>> {
-        let mut inbox = self.inbox();
-        let held = inbox.held.as_mut()?;
-        if held.number != delivery.channel || !held.unacked.remove(&delivery.tag) {
-            return None;
-        }
-        let channel = Arc::clone(&held.channel);
-        if !inbox.waiting.is_empty() {
-            self.arrived.notify_one();
-        }
-        Some(channel)
     }
 
     /// Asks for another mode; nothing changes once it was stopped.
@@ -247,7 +231,7 @@ impl Lane {
             }
             changes
         });
-        if self.phase() == Phase::Away {
+        if matches!(self.phase(), Phase::Away | Phase::Gone) {
             self.end_if_stopped();
         }
     }
@@ -257,7 +241,7 @@ impl Lane {
         let mut phase = self.phase.subscribe();
         let resting = phase.wait_for(|phase| *phase != Phase::Consuming);
         if tokio::time::timeout(PAUSE_WAIT_MAX, resting).await.is_err() {
-            tracing::warn!(job.kind = %self.kind, "RabbitMQ has not yet cancelled the consumer");
+            tracing::warn!(lane = %self.lane, "RabbitMQ has not yet cancelled the consumer");
         }
     }
 
@@ -269,11 +253,16 @@ impl Lane {
     ) {
         loop {
             let Err(error) = self.keep_channel(&connection, &around).await;
-            self.lose_channel();
+            let is_gone = matches!(error, LaneError::Gone);
+            self.forget_channel(if is_gone { Phase::Gone } else { Phase::Away });
             if !connection.status().connected() {
                 return;
             }
-            tracing::warn!(job.kind = %self.kind, error = %report(&error), "replacing the consumer");
+            if is_gone {
+                around.clock.sleep(RETIRED_LOOK_PERIOD).await;
+                continue;
+            }
+            tracing::warn!(lane = %self.lane, error = %report(&error), "replacing the consumer");
             if matches!(error, LaneError::NoAnswer(_)) {
                 // A channel that does not answer cannot be closed either, and what it holds would
                 // not come again before the connection ends.
@@ -285,12 +274,16 @@ impl Lane {
 
     /// Forgets the channel: what was delivered on it comes again.
     pub(crate) fn lose_channel(&self) {
+        self.forget_channel(Phase::Away);
+    }
+
+    fn forget_channel(&self, phase: Phase) {
         {
             let mut inbox = self.inbox();
             inbox.held = None;
             inbox.waiting.clear();
         }
-        self.phase.send_replace(Phase::Away);
+        self.phase.send_replace(phase);
         self.end_if_stopped();
     }
 
@@ -298,25 +291,42 @@ impl Lane {
         &self,
         connection: &Connection,
         around: &Surroundings,
-    ) -> Result<std::convert::Infallible, LaneError> {
+    ) -> Result<Infallible, LaneError> {
+        if around.topology.is_retired(self.lane)
+            && answered(look(&around.topology, self.lane, connection)).await? == Found::Nothing
+        {
+            return Err(LaneError::Gone);
+        }
         let channel = Arc::new(answered(connection.create_channel()).await?);
-        answered(around.topology.declare_job_queue(&channel, self.kind)).await?;
+        answered(around.topology.declare_job_queue(&channel, self.lane)).await?;
         answered(channel.basic_qos(self.prefetch, BasicQosOptions::default())).await?;
-        let number = around.next_channel(self.kind);
+        let number = around.next_channel(self.place);
         self.inbox().held = Some(HeldChannel {
             number,
             channel: Arc::clone(&channel),
-            unacked: HashSet::with_capacity(usize::from(self.prefetch)),
+            outstanding: Outstanding::default(),
         });
+        tokio::select! {
+            ended = self.keep_mode(&channel, number, around) => ended,
+            ended = self.keep_acknowledging(&*around.clock) => ended,
+        }
+    }
+
+    async fn keep_mode(
+        &self,
+        channel: &Channel,
+        number: u64,
+        around: &Surroundings,
+    ) -> Result<Infallible, LaneError> {
         let mut mode = self.mode.subscribe();
         loop {
             let wanted = *mode.borrow_and_update();
             match wanted {
-                Mode::Consuming => self.consume(&channel, number, &mut mode, around).await?,
+                Mode::Consuming => self.consume(channel, number, &mut mode, around).await?,
                 Mode::Paused | Mode::Stopped => {
                     self.phase.send_replace(Phase::Resting);
                     self.end_if_stopped();
-                    self.rest(&channel, &mut mode, around).await?;
+                    self.rest(channel, &mut mode, around).await?;
                 }
             }
         }
@@ -339,6 +349,7 @@ impl Lane {
         .await?;
         self.phase.send_replace(Phase::Consuming);
         let (mut liveness, mut delivered) = (Liveness::default(), 0);
+        let mut drain = around.topology.is_retired(self.lane).then(Drain::default);
         // Beside the deliveries, which must not wait for a slow answer.
         let mut probe = pin!(self.probe(channel, around));
         loop {
@@ -354,7 +365,11 @@ impl Lane {
                 }
                 _changed = mode.changed() => return self.cancel(channel, consumer).await,
                 queue = &mut probe => {
-                    if let Some(ailment) = liveness.judge(self.look(&queue?, delivered)) {
+                    let queue = queue?;
+                    if let Some(drain) = &mut drain {
+                        drain.look(self.queue.as_str(), queue.message_count());
+                    }
+                    if let Some(ailment) = liveness.judge(self.look(&queue, delivered)) {
                         return Err(ailment.into());
                     }
                     probe.set(self.probe(channel, around));
@@ -364,11 +379,11 @@ impl Lane {
     }
 
     fn look(&self, queue: &Queue, delivered: u64) -> Look {
-        let unacked = self
-            .inbox()
-            .held
-            .as_ref()
-            .map_or(0, |held| held.unacked.len());
+        // What is done counts at the broker until it is acknowledged.
+        let unacked = self.inbox().held.as_ref().map_or(0, |held| {
+            let outstanding = &held.outstanding;
+            outstanding.held().saturating_add(outstanding.done())
+        });
         Look {
             ready: queue.message_count(),
             consumers: queue.consumer_count(),
@@ -383,11 +398,11 @@ impl Lane {
 
     fn take_in(&self, channel: u64, delivery: lapin::message::Delivery) {
         let tag = delivery.delivery_tag;
-        let delivery = read_delivery(DeliveryTag { channel, tag }, self.kind, delivery);
+        let delivery = read_delivery(DeliveryTag { channel, tag }, self.lane, delivery);
         {
             let mut inbox = self.inbox();
             if let Some(held) = inbox.held.as_mut() {
-                held.unacked.insert(tag);
+                held.outstanding.take_in(tag);
                 inbox.waiting.push_back(delivery);
             }
         }
@@ -405,16 +420,24 @@ impl Lane {
         {
             let mut inbox = self.inbox();
             let waiting = std::mem::take(&mut inbox.waiting);
-            unwanted.extend(waiting.iter().map(|delivery| delivery.tag.tag));
             if let Some(held) = inbox.held.as_mut() {
                 for tag in &unwanted {
-                    held.unacked.remove(tag);
+                    held.outstanding.take_in(*tag);
                 }
+                unwanted.extend(waiting.iter().map(|delivery| delivery.tag.tag));
+                // Before anything is written: what is acknowledged meanwhile must not cover them.
+                unwanted.retain(|tag| held.outstanding.leave(*tag));
             }
         }
-        for tag in unwanted {
-            answered(requeue(channel, tag)).await?;
+        for tag in &unwanted {
+            answered(requeue(channel, *tag)).await?;
         }
+        if let Some(held) = self.inbox().held.as_mut() {
+            for tag in unwanted {
+                held.outstanding.left(tag);
+            }
+        }
+        self.done.notify_one();
         Ok(())
     }
 
@@ -486,13 +509,16 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::lane::{SHARDS_MAX, Shards};
 
     #[test]
-    fn a_channels_number_tells_its_kind() {
+    fn a_channels_number_tells_the_lanes_place() {
+        let most = Lane::all(Shards::default()).len() + 3 * usize::from(SHARDS_MAX);
+        assert!(u64::try_from(most).unwrap() < PLACES);
         for generation in [0, 1, 77] {
-            for kind in Kind::ALL {
-                let number = generation * KINDS + place(kind);
-                assert_eq!(kind_of(number), kind);
+            for place in 0..most {
+                let number = generation * PLACES + u64::try_from(place).unwrap();
+                assert_eq!(place_of(number), place);
             }
         }
     }

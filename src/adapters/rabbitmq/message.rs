@@ -8,7 +8,7 @@ use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use crate::domain::entry::{ReturnAddress, Ticket};
-use crate::domain::job::Kind;
+use crate::domain::lane::Lane;
 use crate::domain::time::UnixMillis;
 use crate::ports::broker::{Delivery, DeliveryTag, Epitaph, EventMessage, JobCopy};
 
@@ -48,7 +48,7 @@ const PERSISTENT: u8 = 2;
 /// Reads a delivery. `body` and `redelivered` are as the broker gave them.
 pub(crate) fn read_delivery(
     tag: DeliveryTag,
-    kind: Kind,
+    lane: Lane,
     delivery: lapin::message::Delivery,
 ) -> Delivery {
     let properties = &delivery.properties;
@@ -60,7 +60,8 @@ pub(crate) fn read_delivery(
     });
     Delivery {
         tag,
-        kind,
+        kind: lane.kind,
+        tier: lane.tier,
         ticket: number(TICKET)
             .and_then(|ticket| u32::try_from(ticket).ok())
             .map(Ticket),
@@ -242,12 +243,15 @@ mod tests {
     use proptest::{prop_assert, prop_assert_eq, prop_oneof, proptest};
 
     use super::*;
+    use crate::domain::job::Kind;
+    use crate::domain::lane::Tier;
 
     const TAG: DeliveryTag = DeliveryTag { channel: 1, tag: 2 };
 
     fn copy() -> JobCopy {
         JobCopy {
             kind: Kind::Refund,
+            tier: Tier::default(),
             body: Bytes::from_static(b"{}"),
             ticket: Some(Ticket(7)),
             return_address: ReturnAddress {
@@ -265,7 +269,7 @@ mod tests {
         let mut raw =
             lapin::message::Delivery::mock(2, "e".into(), "k".into(), false, b"{}".to_vec());
         raw.properties = properties;
-        read_delivery(TAG, Kind::Refund, raw)
+        read_delivery(TAG, Lane::from(Kind::Refund), raw)
     }
 
     fn with_header(name: &str, value: AMQPValue) -> Delivery {
@@ -401,6 +405,7 @@ mod tests {
             let first = read(properties);
             let copy = JobCopy {
                 kind: first.kind,
+                tier: first.tier,
                 body: first.body,
                 ticket: first.ticket,
                 return_address: first.return_address.clone(),

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use crate::adapters::rabbitmq::connection::NoAnswer;
 use crate::adapters::rabbitmq::topology::soft;
-use crate::domain::job::Kind;
+use crate::domain::lane::Lane;
 use crate::ports::broker::PublishError;
 
 /// How often a connection is looked at, should its end not have been told.
@@ -50,7 +50,7 @@ enum PublishFault {
 /// A destination, and with it a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
-    Jobs(Kind),
+    Jobs(Lane),
     /// The rung's index in the ladder.
     Retry(usize),
     Outcomes,

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::adapters::rabbitmq::connection::{
     ANSWER_TIMEOUT, ConnectError, Dialer, NoAnswer, Purpose, report,
 };
-use crate::adapters::rabbitmq::consumer::{Lane, Surroundings};
+use crate::adapters::rabbitmq::consumer::{Consumption, Surroundings};
 use crate::adapters::rabbitmq::publisher::{Link, Publisher};
 use crate::adapters::rabbitmq::topology::Topology;
 use crate::domain::backoff::Backoff;
@@ -63,7 +63,7 @@ impl Supervisor {
     /// Keeps the consuming connection until the end.
     pub(crate) async fn keep_consuming(
         self: Arc<Self>,
-        lanes: Vec<Arc<Lane>>,
+        lanes: Vec<Arc<Consumption>>,
         around: Arc<Surroundings>,
         first: Connection,
     ) {

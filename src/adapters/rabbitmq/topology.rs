@@ -2,14 +2,17 @@
 
 use std::fmt;
 
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{
+    ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
+};
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 
 use crate::adapters::rabbitmq::RabbitmqOptions;
 use crate::adapters::rabbitmq::ladder::Ladder;
-use crate::domain::job::Kind;
+use crate::domain::lane::{Lane, Shards, Tier};
 use crate::domain::time::millis;
 
 /// Everything declared under one prefix.
@@ -24,6 +27,7 @@ pub struct Topology {
     /// `<prefix>.retry.<rung>`, in the ladder's order, exchange and queue each.
     pub(crate) retries: Vec<ShortString>,
     pub(crate) ladder: Ladder,
+    shards: Shards,
     exchanges: Vec<ExchangeSpec>,
     queues: Vec<QueueSpec>,
 }
@@ -161,9 +165,9 @@ impl Topology {
                 )
                 .with("x-overflow", text("drop-head")),
         ];
-        for kind in Kind::ALL {
-            let queue = QueueSpec::bound(&name(&format!("jobs.{kind}"))?, &jobs)
-                .with_routing_key(kind.as_str().into())
+        for lane in Lane::all(options.shards) {
+            let queue = QueueSpec::bound(&name(&format!("jobs.{lane}"))?, &jobs)
+                .with_routing_key(routing_key(lane))
                 .with(
                     "x-delivery-limit",
                     number(u64::from(options.delivery_limit.get())),
@@ -174,7 +178,7 @@ impl Topology {
             exchanges.push(ExchangeSpec::new(exchange, ExchangeKind::Fanout));
             let queue = QueueSpec::bound(exchange, exchange)
                 .with("x-message-ttl", number(millis(rung.delay)));
-            // Without a dead-letter routing key the message keeps its own, the kind.
+            // Without a dead-letter routing key the message keeps its own, the lane's.
             queues.push(queue.dead_lettering(&jobs));
         }
         Ok(Self {
@@ -183,14 +187,33 @@ impl Topology {
             dead,
             retries,
             ladder,
+            shards: options.shards,
             exchanges,
             queues,
         })
     }
 
-    /// The queue that the jobs of `kind` wait in.
-    pub(crate) fn job_queue(&self, kind: Kind) -> ShortString {
-        format!("{}.{kind}", self.jobs).into()
+    /// The queue that the jobs of `lane` wait in.
+    pub(crate) fn job_queue(&self, lane: Lane) -> ShortString {
+        format!("{}.{lane}", self.jobs).into()
+    }
+
+    /// Whether it is a shard above the configured number of them.
+    pub(crate) fn is_retired(&self, lane: Lane) -> bool {
+        match lane.tier {
+            Tier::Shard(number) => number >= self.shards.of(lane.kind).get(),
+            Tier::Urgent | Tier::Bulk => false,
+        }
+    }
+
+    /// The lane that a copy of a message of `lane` waits for: its own, but for a retired shard's,
+    /// which are to become empty.
+    pub(crate) fn home(&self, lane: Lane) -> Lane {
+        if self.is_retired(lane) {
+            Lane::from(lane.kind)
+        } else {
+            lane
+        }
     }
 
     /// Declares what is not there and checks what is.
@@ -209,13 +232,14 @@ impl Topology {
         Ok(())
     }
 
-    /// Declares again the queue that the jobs of `kind` wait in, should it have been deleted.
+    /// Declares again the queue that the jobs of `lane` wait in, should it have been deleted; a
+    /// retired one is left as it is.
     pub(crate) async fn declare_job_queue(
         &self,
         channel: &Channel,
-        kind: Kind,
+        lane: Lane,
     ) -> Result<(), TopologyError> {
-        let name = self.job_queue(kind);
+        let name = self.job_queue(lane);
         for queue in self.queues.iter().filter(|queue| queue.name == name) {
             queue.declare(channel).await?;
         }
@@ -240,6 +264,33 @@ impl Topology {
             }
         }
         Ok(true)
+    }
+
+    /// Deletes every queue and exchange, with what is in them.
+    ///
+    /// # Errors
+    ///
+    /// [`TopologyError`], of the first object that could not be deleted; a missing one is fine.
+    pub(crate) async fn delete(&self, connection: &Connection) -> Result<(), TopologyError> {
+        let channel = open(connection).await?;
+        let failed = |object, name: &ShortString, source| TopologyError::Declare {
+            object,
+            name: name.as_str().to_owned(),
+            source,
+        };
+        for queue in &self.queues {
+            let deleted = channel.queue_delete(queue.name.clone(), QueueDeleteOptions::default());
+            let deleted = deleted.await;
+            deleted.map_err(|source| failed(ObjectKind::Queue, &queue.name, source))?;
+        }
+        for exchange in &self.exchanges {
+            let options = ExchangeDeleteOptions::default();
+            let deleted = channel
+                .exchange_delete(exchange.name.clone(), options)
+                .await;
+            deleted.map_err(|source| failed(ObjectKind::Exchange, &exchange.name, source))?;
+        }
+        Ok(())
     }
 
     /// Looks at each object and changes nothing.
@@ -412,7 +463,7 @@ impl QueueSpec {
 }
 
 impl TopologyError {
-    fn of(object: ObjectKind, name: &ShortString, source: lapin::Error) -> Self {
+    pub(crate) fn of(object: ObjectKind, name: &ShortString, source: lapin::Error) -> Self {
         let name = name.as_str().to_owned();
         match soft(&source) {
             Some((AMQPSoftError::PRECONDITIONFAILED, sentence)) => Self::Mismatch {
@@ -465,7 +516,12 @@ fn argument_of(sentence: &str) -> &str {
         .map_or("argument", |(argument, _)| argument)
 }
 
-async fn open(connection: &Connection) -> Result<Channel, TopologyError> {
+/// The routing key of a lane; always short enough.
+pub(crate) fn routing_key(lane: Lane) -> ShortString {
+    lane.routing_key().as_ref().into()
+}
+
+pub(crate) async fn open(connection: &Connection) -> Result<Channel, TopologyError> {
     connection
         .create_channel()
         .await
@@ -503,7 +559,7 @@ mod tests {
         }
         assert_eq!(
             dead_lettering,
-            Kind::ALL.len() + topology.ladder.rungs().len()
+            Lane::all(Shards::default()).len() + topology.ladder.rungs().len()
         );
     }
 

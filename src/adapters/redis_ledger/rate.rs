@@ -25,7 +25,8 @@ const LIFE_AFTER: Duration = Duration::from_secs(10);
 impl SharedRate for RedisLedger {
     async fn reserve(&self, wish: &RateWish) -> Result<Reservation, RateError> {
         let length_us = window_us(wish.per_second);
-        let mut invocation = RESERVE.key(self.rate_key(&wish.app, wish.method));
+        let name = self.supervisor.keys.rate(&wish.app, wish.method);
+        let mut invocation = RESERVE.key(&name);
         invocation
             .arg(wish.per_second.get())
             .arg(length_us)
@@ -36,7 +37,7 @@ impl SharedRate for RedisLedger {
             .arg((micros(HORIZON) / length_us).max(1))
             .arg(millis(HORIZON.saturating_add(LIFE_AFTER)));
         let answer: Vec<u64> = self
-            .evaluate(&invocation)
+            .evaluate(&name, &RESERVE, &invocation)
             .await
             .map_err(|error| RateError(Box::new(error)))?;
         read(&answer, wish.per_second).ok_or_else(|| {

@@ -10,7 +10,7 @@ use crate::app::config::Config;
 use crate::app::job_body::{BODY_BYTES_MAX, decode};
 use crate::domain::draft::FieldError;
 use crate::domain::ident::AppName;
-use crate::domain::job::{Job, Kind};
+use crate::domain::job::Job;
 use crate::domain::time::UnixMillis;
 
 /// Checks bodies as the daemon will.
@@ -32,7 +32,7 @@ impl JobCheck {
         }
     }
 
-    /// Returns the kind of a valid job. `length` is that of the whole body, of which `body` may be
+    /// Returns the job, if it is valid. `length` is that of the whole body, of which `body` may be
     /// a beginning that is too long already.
     ///
     /// # Errors
@@ -43,7 +43,7 @@ impl JobCheck {
         body: &[u8],
         length: usize,
         now: UnixMillis,
-    ) -> Result<Kind, Vec<FieldError>> {
+    ) -> Result<Job, Vec<FieldError>> {
         if length > BODY_BYTES_MAX {
             let fault = format!("is {length} bytes long; at most {BODY_BYTES_MAX} are read");
             return Err(vec![FieldError::new("body", fault)]);
@@ -68,7 +68,7 @@ impl JobCheck {
             errors.push(FieldError::new("not_after", fault));
         }
         if errors.is_empty() {
-            return Ok(job.kind());
+            return Ok(job);
         }
         Err(errors)
     }
@@ -95,6 +95,7 @@ mod tests {
         let body = format!("{REFUND}{rest}}}");
         JobCheck::new(&config)
             .check(body.as_bytes(), body.len(), UnixMillis(now))
+            .map(|job| job.kind())
             .map_err(|errors| errors.into_iter().map(|error| error.field).collect())
     }
 
@@ -114,6 +115,6 @@ mod tests {
         let check = JobCheck::new(&Config::default());
         let body = format!(r#"{REFUND},"app":"other"}}"#);
         let kind = check.check(body.as_bytes(), body.len(), UnixMillis(0));
-        assert_eq!(kind, Ok(Kind::Refund));
+        assert_eq!(kind.map(|job| job.kind()), Ok(Kind::Refund));
     }
 }

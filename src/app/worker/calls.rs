@@ -1,12 +1,15 @@
 //! Permits, and the calls to Alipay that they allow.
 
 use crate::domain::entry::InFlight;
+use crate::domain::job::Kind;
+use crate::domain::lane::Tier;
 use crate::domain::verdict::{Doubt, Finding, NotExecuted, Verdict};
 use crate::lifecycle::{Arrival, Call, Lane, Memory};
-use crate::pacing::{Admission, PacedCall, Signal};
+use crate::pacing::{Admission, Applicant, PacedCall, Permit, Rank, Signal};
 
 use super::Worker;
 use super::case::{Case, Halt};
+use super::fairness::{Place, Stance};
 
 /// An answer that came back from Alipay.
 pub(super) enum Came {
@@ -20,6 +23,46 @@ impl Worker {
         if case.permit.is_some() {
             return Ok(Lane::Open);
         }
+        let applicant = self.applicant(case);
+        let admission = self.admission(case.delivery, &case.job.app, applicant);
+        match admission.await? {
+            Admission::Open(permit) => {
+                self.keep(case, permit, applicant);
+                Ok(Lane::Open)
+            }
+            Admission::Closed { .. } => Ok(Lane::Closed),
+        }
+    }
+
+    /// Whether a delivery makes room for others, before anything is claimed: it is one too many of
+    /// its party, and there is no permit for it now. Holds the permit otherwise, if there was one.
+    pub(super) fn steps_aside(&self, case: &mut Case<'_>, place: &Place<'_>) -> bool {
+        match place.stance() {
+            Stance::Wait => false,
+            Stance::Leave => true,
+            Stance::TakeOrLeave => {
+                let applicant = self.applicant(case);
+                match self.pacing.permit_at_once(&case.job.app, applicant) {
+                    Some(Admission::Open(permit)) => {
+                        self.keep(case, permit, applicant);
+                        false
+                    }
+                    // It is put off, which makes room as well.
+                    Some(Admission::Closed { .. }) => false,
+                    None => true,
+                }
+            }
+        }
+    }
+
+    fn keep(&self, case: &mut Case<'_>, permit: Permit, applicant: Applicant) {
+        self.metrics.paced(permit.waited());
+        case.permit = Some(permit);
+        case.token = Some(applicant.call);
+    }
+
+    /// What a job asks for first.
+    fn applicant(&self, case: &Case<'_>) -> Applicant {
         // What has been seen before, or may have been, is asked about before it is sent; what is
         // expired is asked about alone.
         let is_new = case.arrival == Arrival::First && case.delivery.ticket.is_none();
@@ -30,15 +73,10 @@ impl Worker {
         } else {
             PacedCall::Query
         };
-        let admission = self.admission(case.delivery, &case.job.app, call).await?;
-        match admission {
-            Admission::Open(permit) => {
-                self.metrics.paced(permit.waited());
-                case.permit = Some(permit);
-                case.token = Some(call);
-                Ok(Lane::Open)
-            }
-            Admission::Closed { .. } => Ok(Lane::Closed),
+        Applicant {
+            call,
+            rank: rank(case.job.kind(), case.delivery.tier),
+            party: case.party,
         }
     }
 
@@ -74,6 +112,15 @@ impl Worker {
             permit.report(came.signal());
         }
         came
+    }
+}
+
+/// Who goes first: what gives money back, what only reads, and what wants to overtake.
+pub(super) const fn rank(kind: Kind, tier: Tier) -> Rank {
+    match (kind, tier) {
+        (Kind::Refund | Kind::Query, _) | (_, Tier::Urgent) => Rank::First,
+        (Kind::Disburse | Kind::Pay | Kind::AppPay | Kind::PagePay, Tier::Shard(_)) => Rank::Normal,
+        (Kind::Disburse | Kind::Pay | Kind::AppPay | Kind::PagePay, Tier::Bulk) => Rank::Last,
     }
 }
 

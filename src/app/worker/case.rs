@@ -4,7 +4,7 @@ use crate::domain::entry::{Lease, LeaseToken};
 use crate::domain::job::{Fingerprint, JobKey, MoneyJob};
 use crate::domain::time::Monotonic;
 use crate::lifecycle::{Arrival, LeaseLife};
-use crate::pacing::{PacedCall, Permit};
+use crate::pacing::{PacedCall, Party, Permit};
 use crate::ports::broker::Delivery;
 use crate::ports::gateway::Prepared;
 
@@ -19,6 +19,7 @@ pub(super) struct Case<'a> {
     pub(super) prepared: Prepared,
     pub(super) received_at: Monotonic,
     pub(super) arrival: Arrival,
+    pub(super) party: Party,
     pub(super) permit: Option<Permit>,
     /// The method whose rate token came with the permit and is still unused.
     pub(super) token: Option<PacedCall>,

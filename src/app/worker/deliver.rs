@@ -15,7 +15,7 @@ use crate::domain::job::{Job, MoneyJob};
 use crate::domain::outcome::{Announcement, Invalid};
 use crate::domain::time::Monotonic;
 use crate::lifecycle::Memory;
-use crate::pacing::{Admission, PacedCall};
+use crate::pacing::{Admission, Applicant};
 use crate::ports::broker::{Delivery, Epitaph, JobCopy, PublishError, Settlement};
 
 use super::Worker;
@@ -237,9 +237,9 @@ impl Worker {
         &self,
         delivery: &Delivery,
         app: &AppName,
-        call: PacedCall,
+        who: Applicant,
     ) -> Result<Admission, Halt> {
-        let mut permit = std::pin::pin!(self.pacing.permit(app, call));
+        let mut permit = std::pin::pin!(self.pacing.permit(app, who));
         loop {
             tokio::select! {
                 biased;
@@ -272,6 +272,7 @@ impl Worker {
 pub(super) fn copy_of(delivery: &Delivery) -> JobCopy {
     JobCopy {
         kind: delivery.kind,
+        tier: delivery.tier,
         body: delivery.body.clone(),
         ticket: delivery.ticket,
         return_address: delivery.return_address.clone(),

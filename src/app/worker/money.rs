@@ -38,6 +38,9 @@ impl Worker {
                 job.app
             )));
         };
+        let party = self.fairness.party(&job);
+        // Held until the work is over.
+        let place = self.fairness.enter(delivery.lane(), party);
         let mut case = Case {
             delivery,
             key: job.key(),
@@ -50,11 +53,17 @@ impl Worker {
             } else {
                 Arrival::First
             },
+            party,
             permit: None,
             token: None,
         };
         if let MoneyRequest::Order { .. } = case.job.request {
             return self.work_order(&case).await;
+        }
+        if let Some(place) = &place
+            && self.steps_aside(&mut case, place)
+        {
+            return self.set_aside(&case).await;
         }
         loop {
             match self.turn(&mut case).await? {
@@ -113,7 +122,9 @@ impl Worker {
                     self.announce_settled(case, *outcome).await?;
                     return Ok(Turn::Done);
                 }
-                Transition::Defer(deferral) => return self.defer(case, state, *deferral).await,
+                Transition::Defer(deferral) => {
+                    return Box::pin(self.defer(case, state, *deferral)).await;
+                }
                 Transition::Park => return self.park(case, state.as_ref()).await,
                 Transition::Drop => {
                     self.metrics.duplicate(case.job.kind());
@@ -195,7 +206,9 @@ impl Worker {
                             return Ok(turn);
                         }
                     }
-                    Transition::Defer(deferral) => return self.defer(case, state, *deferral).await,
+                    Transition::Defer(deferral) => {
+                        return Box::pin(self.defer(case, state, *deferral)).await;
+                    }
                     Transition::Conflict(vacate) => {
                         return self.conflict(case, state.as_ref(), vacate).await;
                     }

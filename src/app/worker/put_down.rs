@@ -5,7 +5,7 @@ use tracing::debug;
 use crate::domain::entry::{Entry, Ticket};
 use crate::domain::outcome::{Announcement, Outcome};
 use crate::lifecycle::admission::{PARK_DELAY, park_delay};
-use crate::lifecycle::{Deferral, Unresolved, Vacate};
+use crate::lifecycle::{Deferral, Memory, Unresolved, Vacate};
 use crate::ports::ledger::{Removed, Versioned};
 
 use super::Worker;
@@ -92,7 +92,7 @@ impl Worker {
                 .await?;
         }
         let mut copy = copy_of(case.delivery);
-        copy.kind = case.job.kind();
+        copy = copy.of_kind(case.job.kind());
         copy.ticket = Some(entry.ticket);
         // However often it was parked, it is its own turn now.
         copy.attempts = 0;
@@ -133,6 +133,30 @@ impl Worker {
         self.announce(case.delivery, &said).await
     }
 
+    /// Makes room for others: the delivery goes on in its kind's bulk lane. Nothing is claimed yet, and
+    /// the copy is confirmed before the delivery is acknowledged, so a crash in between leaves two
+    /// messages of one job, which is safe, and never none.
+    pub(super) async fn set_aside(&self, case: &Case<'_>) -> Result<(), Halt> {
+        let delivery = case.delivery;
+        if !self.ports.broker.holds(&delivery.tag) {
+            // It comes again by itself; one more copy would be one too many.
+            return Err(Halt::HandBack);
+        }
+        let lane = delivery.lane();
+        let mut copy = copy_of(delivery).in_lane(lane.aside().unwrap_or(lane));
+        // Rule 5: whatever made this delivery doubtful must be known of its copy, which to RabbitMQ is
+        // a new message. The doubt of the ledger's memory may be over when it arrives.
+        if delivery.redelivered || self.context().memory == Memory::Doubtful {
+            copy.ticket = Some(copy.ticket.unwrap_or(Ticket(0)));
+        }
+        let broker = &self.ports.broker;
+        self.until_published(delivery, || broker.publish_job(&copy))
+            .await?;
+        self.metrics.set_aside(lane.kind);
+        self.acknowledge(delivery).await;
+        Ok(())
+    }
+
     /// Rule 2: somebody else holds the job, or its number; the delivery waits in the ladder, not here.
     pub(super) async fn park(
         &self,
@@ -144,7 +168,7 @@ impl Worker {
             park_delay(&found.entry, case.fingerprint, copy.attempts)
         });
         copy.attempts = copy.attempts.saturating_add(1);
-        copy.kind = case.job.kind();
+        copy = copy.of_kind(case.job.kind());
         copy.ticket = Some(copy.ticket.unwrap_or(Ticket(0)));
         let broker = &self.ports.broker;
         self.until_published(case.delivery, || broker.publish_later(&copy, delay))

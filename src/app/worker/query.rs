@@ -8,11 +8,11 @@ use crate::domain::outcome::{Announcement, QueryAnswer};
 use crate::domain::time::Monotonic;
 use crate::domain::verdict::{Finding, Operation};
 use crate::lifecycle::{DeferReason, Event, Learnt, Transition, step};
-use crate::pacing::{Admission, PacedCall};
+use crate::pacing::{Admission, Applicant, PacedCall, Party};
 use crate::ports::broker::Delivery;
 
 use super::Worker;
-use super::calls::signal_of_finding;
+use super::calls::{rank, signal_of_finding};
 use super::case::Halt;
 use super::deliver::copy_of;
 use super::ledger_access::Write;
@@ -30,7 +30,12 @@ impl Worker {
                 .answer_query(delivery, job, QueryAnswer::Expired, received_at)
                 .await;
         }
-        let permit = match self.admission(delivery, &job.app, PacedCall::Query).await? {
+        let who = Applicant {
+            call: PacedCall::Query,
+            rank: rank(Kind::Query, delivery.tier),
+            party: Party::default(),
+        };
+        let permit = match self.admission(delivery, &job.app, who).await? {
             Admission::Open(permit) => permit,
             Admission::Closed { retry_after } => {
                 return self
@@ -94,8 +99,7 @@ impl Worker {
         delay: Duration,
         reason: DeferReason,
     ) -> Result<(), Halt> {
-        let mut copy = copy_of(delivery);
-        copy.kind = Kind::Query;
+        let mut copy = copy_of(delivery).of_kind(Kind::Query);
         copy.attempts = attempts;
         let broker = &self.ports.broker;
         self.until_published(delivery, || broker.publish_later(&copy, delay))

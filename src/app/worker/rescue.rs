@@ -11,6 +11,7 @@ use crate::app::job_body;
 use crate::app::outcome_event;
 use crate::domain::entry::{Deferred, Entry};
 use crate::domain::job::{JobKey, Kind};
+use crate::domain::lane::Tier;
 use crate::domain::outcome::Announcement;
 use crate::domain::time::UnixMillis;
 use crate::lifecycle::{Event, Transition, step};
@@ -203,6 +204,7 @@ fn copy_of_entry(entry: &Deferred) -> JobCopy {
     let job = &entry.pending.job;
     JobCopy {
         kind: job.kind(),
+        tier: Tier::default(),
         body: job_body::encode(job),
         ticket: Some(entry.ticket),
         return_address: entry.pending.return_address.clone(),

@@ -14,6 +14,8 @@ pub struct AnswerKnobs {
     pub inner_sign: InnerSign,
     /// The charset of error answers.
     pub errors: ErrorCharset,
+    /// Whether an answer that was given before is signed anew.
+    pub signatures: Signatures,
 }
 
 /// How a slash in a text is written.
@@ -60,4 +62,16 @@ pub enum ErrorCharset {
     AsRequested,
     /// GBK, even for a request in UTF-8.
     Gbk,
+}
+
+/// Whether an answer that was given before is signed anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Signatures {
+    /// Each answer is signed.
+    #[default]
+    Fresh,
+    /// The signature of an equal answer is given again: for benchmarks, to which Alipay's own
+    /// signing does not count.
+    Remembered,
 }

@@ -89,8 +89,9 @@ impl Writer<'_> {
 
     fn sign(&self, written: &Written, charset: Charset) -> Option<String> {
         let signed = written.signed.as_ref().unwrap_or(&written.text);
-        let signer = self.identity.signer(self.sign_type);
-        signer.sign(&encode(signed, charset)).ok()
+        let bytes = encode(signed, charset);
+        self.identity
+            .sign(self.sign_type, self.knobs.signatures, &bytes)
     }
 
     fn written(&self, node: &Node) -> Written {

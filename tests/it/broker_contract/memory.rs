@@ -92,7 +92,7 @@ async fn a_day_in_the_ladder_takes_no_real_time() {
         .unwrap();
     let waited = elapsed(async {
         // Unlike `arrival`, which has no patience for a day.
-        assert!(broker.next(Kind::Pay).await.is_some());
+        assert!(broker.next(Kind::Pay.into()).await.is_some());
     })
     .await;
     assert!(waited >= day);

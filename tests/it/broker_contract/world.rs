@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use hongbaod::domain::entry::ReturnAddress;
 use hongbaod::domain::job::Kind;
+use hongbaod::domain::lane::{Lane, Tier};
 use hongbaod::ports::broker::{Broker, Delivery, EventMessage, JobCopy};
 use tokio::time::timeout;
 
@@ -54,6 +55,7 @@ pub(super) struct Letter {
 pub(super) fn job(kind: Kind, body: &str) -> JobCopy {
     JobCopy {
         kind,
+        tier: Tier::default(),
         body: Bytes::copy_from_slice(body.as_bytes()),
         ticket: None,
         return_address: ReturnAddress::default(),
@@ -71,15 +73,15 @@ pub(super) fn event(id: &str) -> EventMessage {
 }
 
 /// The next delivery; fails rather than waiting for ever.
-pub(super) async fn arrival(broker: &dyn Broker, kind: Kind) -> Delivery {
-    timeout(PATIENCE, broker.next(kind))
+pub(super) async fn arrival(broker: &dyn Broker, lane: impl Into<Lane>) -> Delivery {
+    timeout(PATIENCE, broker.next(lane.into()))
         .await
         .expect("a delivery in time")
         .expect("a broker that was not stopped")
 }
 
-pub(super) async fn nothing_arrives(broker: &dyn Broker, kind: Kind) {
-    let arrived = timeout(QUIET, broker.next(kind)).await;
+pub(super) async fn nothing_arrives(broker: &dyn Broker, lane: impl Into<Lane>) {
+    let arrived = timeout(QUIET, broker.next(lane.into())).await;
     assert!(arrived.is_err(), "{arrived:?}");
 }
 

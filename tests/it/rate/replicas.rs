@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hongbaod::domain::ident::AppName;
-use hongbaod::pacing::{Admission, PacedCall, Pacing, PacingOptions, Permit, Signal};
+use hongbaod::pacing::{
+    Admission, Applicant, PacedCall, Pacing, PacingOptions, Party, Permit, Rank, Signal,
+};
 use hongbaod::ports::clock::Clock;
 use hongbaod::ports::rate::{RateError, RateWish, Reservation, SharedRate};
 use proptest::prelude::{prop, proptest};
@@ -106,7 +108,12 @@ fn replica(rate: u32, concurrency: u32, way: &Arc<Way>) -> (Arc<Pacing>, Arc<Sca
 }
 
 async fn open(pacing: &Pacing) -> Permit {
-    match pacing.permit(&app(), PacedCall::Disburse).await {
+    let who = Applicant {
+        call: PacedCall::Disburse,
+        rank: Rank::Normal,
+        party: Party::default(),
+    };
+    match pacing.permit(&app(), who).await {
         Admission::Open(permit) => permit,
         Admission::Closed { retry_after } => panic!("closed for {retry_after:?}"),
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use hongbaod::domain::job::Kind;
+use hongbaod::domain::lane::Lane;
 use hongbaod::ports::broker::{Delivery, DeliveryTag, JobCopy};
 
 /// After so many deliveries a quorum queue gives a message up.
@@ -41,7 +42,7 @@ struct Channel {
 /// The server.
 pub(crate) struct Hall {
     prefetch: usize,
-    queues: BTreeMap<Kind, VecDeque<Message>>,
+    queues: BTreeMap<Lane, VecDeque<Message>>,
     later: BTreeMap<u64, Message>,
     channels: BTreeMap<u64, Channel>,
     pub(crate) dead: Vec<DeadLetter>,
@@ -53,10 +54,7 @@ impl Hall {
     pub(crate) fn new(prefetch: usize) -> Self {
         Self {
             prefetch,
-            queues: Kind::ALL
-                .into_iter()
-                .map(|kind| (kind, VecDeque::new()))
-                .collect(),
+            queues: BTreeMap::new(),
             later: BTreeMap::new(),
             channels: BTreeMap::new(),
             dead: Vec::new(),
@@ -70,8 +68,8 @@ impl Hall {
         self.numbers
     }
 
-    fn queue(&mut self, kind: Kind) -> &mut VecDeque<Message> {
-        self.queues.entry(kind).or_default()
+    fn queue(&mut self, lane: Lane) -> &mut VecDeque<Message> {
+        self.queues.entry(lane).or_default()
     }
 
     pub(crate) fn message(tag: &str, copy: JobCopy) -> Message {
@@ -84,7 +82,7 @@ impl Hall {
     }
 
     pub(crate) fn enqueue(&mut self, message: Message) {
-        self.queue(message.copy.kind).push_back(message);
+        self.queue(message.copy.lane()).push_back(message);
     }
 
     /// Keeps a copy for later; the number is what it is woken by.
@@ -160,7 +158,7 @@ impl Hall {
         if message.deliveries > DELIVERY_LIMIT {
             self.bury(message, "delivery_limit");
         } else {
-            self.queue(message.copy.kind).push_front(message);
+            self.queue(message.copy.lane()).push_front(message);
         }
     }
 
@@ -169,13 +167,14 @@ impl Hall {
     }
 
     pub(crate) fn waiting(&self, kind: Kind) -> usize {
-        self.queues.get(&kind).map_or(0, VecDeque::len)
+        let queues = self.queues.iter().filter(|(lane, _)| lane.kind == kind);
+        queues.map(|(_, queue)| queue.len()).sum()
     }
 
     /// The next delivery; `drawn` says which of the queue's messages comes.
     pub(crate) fn deliver(
         &mut self,
-        kind: Kind,
+        lane: Lane,
         channel: u64,
         drawn: Option<u64>,
     ) -> Option<Delivery> {
@@ -184,12 +183,12 @@ impl Hall {
         let held = state
             .unacked
             .values()
-            .filter(|message| message.copy.kind == kind)
+            .filter(|message| message.copy.lane() == lane)
             .count();
         if state.mode != Mode::Consuming || held >= prefetch {
             return None;
         }
-        let queue = self.queue(kind);
+        let queue = self.queue(lane);
         let at = drawn.map_or(0, |drawn| {
             usize::try_from(drawn).unwrap() % queue.len().max(1)
         });
@@ -200,7 +199,8 @@ impl Hall {
         let copy = &message.copy;
         let delivery = Delivery {
             tag: DeliveryTag { channel, tag },
-            kind,
+            kind: lane.kind,
+            tier: lane.tier,
             body: copy.body.clone(),
             ticket: copy.ticket,
             redelivered: message.redelivered,
@@ -250,7 +250,8 @@ impl Hall {
 
     /// Takes every waiting message of a kind away, put off ones included.
     pub(crate) fn purge(&mut self, kind: Kind) -> Vec<Message> {
-        let mut gone: Vec<Message> = self.queue(kind).drain(..).collect();
+        let queues = self.queues.iter_mut().filter(|(lane, _)| lane.kind == kind);
+        let mut gone: Vec<Message> = queues.flat_map(|(_, queue)| queue.drain(..)).collect();
         let later = std::mem::take(&mut self.later);
         let (purged, kept): (BTreeMap<_, _>, BTreeMap<_, _>) = later
             .into_iter()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hongbaod::domain::entry::ReturnAddress;
+use hongbaod::domain::lane::Tier;
 use hongbaod::ports::broker::JobCopy;
 use hongbaod::ports::ledger::Connection;
 
@@ -118,6 +119,7 @@ async fn submit(town: Arc<Town>, submission: Submission) {
     tokio::time::sleep(submission.at).await;
     let copy = JobCopy {
         kind: submission.kind,
+        tier: Tier::default(),
         body: submission.body,
         ticket: None,
         return_address: ReturnAddress {

@@ -1,11 +1,11 @@
 //! What a seed stands for: the numbers of the configuration, how often things go wrong, what the
 //! producers ask, and which disasters strike when.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hongbaod::app::worker::WorkerOptions;
+use hongbaod::app::worker::{FairnessOptions, WorkerOptions};
 use hongbaod::domain::ident::AppName;
 use hongbaod::domain::job::Kind;
 use hongbaod::lifecycle::Policy;
@@ -124,7 +124,7 @@ impl Scenario {
         };
         let submissions = orders::draw(&mut dice.fork(), orders);
         let disasters = disasters(&mut dice.fork(), seats, calm_at, memory_is_lost);
-        Self {
+        let mut scenario = Self {
             seats,
             pacing: pacing(&mut dice),
             prefetch: usize::try_from(dice.pick(&[1, 2, 16, 64])).unwrap(),
@@ -138,7 +138,9 @@ impl Scenario {
                 .collect(),
             funds: dice.pick(&[1_000_000, 1_000_000, 1_000_000, 3_000]),
             options,
-        }
+        };
+        scenario.options.fairness = fairness(&mut dice, scenario.prefetch);
+        scenario
     }
 }
 
@@ -173,7 +175,18 @@ fn options(dice: &mut Dice) -> WorkerOptions {
         query_attempts: NonZeroU32::new(4).unwrap(),
         default_app: Some(app()),
         rescue_interval: seconds(dice, &[10, 30]),
+        fairness: None,
     }
+}
+
+/// In half of the runs much is set aside: few places, and most jobs of one party.
+fn fairness(dice: &mut Dice, prefetch: usize) -> Option<FairnessOptions> {
+    let places = NonZeroU16::new(u16::try_from(prefetch).unwrap()).unwrap();
+    dice.happens(500).then(|| FairnessOptions {
+        label: "room".to_owned(),
+        disburse_places: places,
+        pay_places: places,
+    })
 }
 
 fn pacing(dice: &mut Dice) -> PacingOptions {

@@ -12,6 +12,7 @@ use hongbaod::domain::draft::FieldError;
 use hongbaod::domain::entry::{Entry, LeaseToken, RequestDigest, ReturnAddress};
 use hongbaod::domain::ident::AppName;
 use hongbaod::domain::job::{JobKey, Kind, MoneyJob, QueryTarget};
+use hongbaod::domain::lane::{Lane, Tier};
 use hongbaod::domain::notice::{Mark, NoticeKey};
 use hongbaod::domain::outcome::SignedOrder;
 use hongbaod::domain::time::{Monotonic, UnixMillis};
@@ -239,7 +240,7 @@ impl Ledger for JournalLedger {
         }
         self.inner.remove(key, old).await
     }
-    async fn replicated(&self, _: u32, _: Duration) -> Result<bool, LedgerError> {
+    async fn replicated(&self, _: &JobKey, _: u32, _: Duration) -> Result<bool, LedgerError> {
         let replicated = self.replicas.lock().unwrap().pop_front().unwrap_or(true);
         self.journal.note(format!("replicated {replicated}"));
         Ok(replicated)
@@ -290,6 +291,8 @@ pub(crate) struct JournalBroker {
     pub(super) journal: Journal,
     pub(crate) events: LostReplies,
     pub(crate) copies: LostReplies,
+    /// What was set aside.
+    pub(crate) aside: Mutex<Vec<JobCopy>>,
     /// The next so many replies are refused, as by a queue that is full.
     pub(crate) refusals: LostReplies,
 }
@@ -300,8 +303,11 @@ fn unconfirmed() -> PublishError {
 
 #[async_trait]
 impl Broker for JournalBroker {
-    async fn next(&self, kind: Kind) -> Option<Delivery> {
-        self.inner.next(kind).await
+    fn lanes(&self) -> Vec<Lane> {
+        self.inner.lanes()
+    }
+    async fn next(&self, lane: Lane) -> Option<Delivery> {
+        self.inner.next(lane).await
     }
     async fn ack(&self, delivery: &DeliveryTag) -> Settlement {
         self.journal.note("ack");
@@ -327,10 +333,13 @@ impl Broker for JournalBroker {
         }
     }
     async fn publish_job(&self, copy: &JobCopy) -> Result<(), PublishError> {
-        self.journal.note(format!(
-            "rescue with ticket {:?}",
-            copy.ticket.map(|ticket| ticket.0)
-        ));
+        let ticket = copy.ticket.map(|ticket| ticket.0);
+        if copy.tier == Tier::Bulk {
+            self.journal.note(format!("aside with ticket {ticket:?}"));
+            self.aside.lock().unwrap().push(copy.clone());
+        } else {
+            self.journal.note(format!("rescue with ticket {ticket:?}"));
+        }
         self.inner.publish_job(copy).await
     }
     async fn publish_event(&self, event: &EventMessage) -> Result<(), PublishError> {

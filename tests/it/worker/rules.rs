@@ -223,7 +223,7 @@ async fn steal_copies(world: &World, copies: usize) {
     let thief = world.broker.inner.join();
     world.broker.inner.pause().await;
     for _ in 0..copies {
-        let stolen = thief.next(Kind::Disburse).await.unwrap();
+        let stolen = thief.next(Kind::Disburse.into()).await.unwrap();
         thief.ack(&stolen.tag).await;
     }
     thief.stop().await;

@@ -233,8 +233,13 @@ impl Ledger for Books {
         self.wrote();
         self.inner.remove(key, old).await
     }
-    async fn replicated(&self, replicas: u32, timeout: Duration) -> Result<bool, LedgerError> {
-        self.inner.replicated(replicas, timeout).await
+    async fn replicated(
+        &self,
+        key: &JobKey,
+        replicas: u32,
+        timeout: Duration,
+    ) -> Result<bool, LedgerError> {
+        self.inner.replicated(key, replicas, timeout).await
     }
     async fn unsettled(
         &self,
@@ -289,6 +294,7 @@ impl Office {
             events: LostReplies::default(),
             copies: LostReplies::default(),
             refusals: LostReplies::default(),
+            aside: Mutex::default(),
         });
         let gateway = Arc::new(Gateways {
             clock: Arc::clone(&clock),

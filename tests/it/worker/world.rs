@@ -11,6 +11,7 @@ use hongbaod::app::worker::{Ports, Worker, WorkerOptions};
 use hongbaod::domain::entry::ReturnAddress;
 use hongbaod::domain::ident::AppName;
 use hongbaod::domain::job::{JobKey, Kind};
+use hongbaod::domain::lane::Tier;
 use hongbaod::lifecycle::Policy;
 use hongbaod::lifecycle::retry::RetryPolicy;
 use hongbaod::pacing::{Pacing, PacingOptions};
@@ -68,6 +69,7 @@ pub(crate) fn options() -> WorkerOptions {
         query_attempts: std::num::NonZeroU32::new(3).unwrap(),
         default_app: Some(app()),
         rescue_interval: seconds(30),
+        fairness: None,
     }
 }
 
@@ -108,6 +110,7 @@ impl World {
             journal: journal.clone(),
             events: LostReplies::default(),
             copies: LostReplies::default(),
+            aside: Mutex::default(),
             refusals: LostReplies::default(),
         });
         let gateway = Arc::new(ScriptedGateway {
@@ -205,6 +208,7 @@ pub(crate) fn copy(body: &str) -> JobCopy {
         .unwrap_or(Kind::Disburse);
     JobCopy {
         kind,
+        tier: Tier::default(),
         body: Bytes::from(body.to_owned()),
         ticket: None,
         return_address: ReturnAddress {

@@ -36,10 +36,9 @@ fn a_mistake_is_told_with_its_line_its_key_and_what_is_right() {
         ("rabbitmq", "urls = [\"memory:x\"]", format!("rabbitmq.urls: URL 1 has another scheme; {url}")),
         ("redis", "urls = [\"http://h\"]", format!("redis.urls: URL 1 has another scheme; {redis_url}")),
         ("redis", "urls = [\"redis://a\", \"redis://b\"]", "redis.urls: holds 2 URLs; standalone mode takes one".into()),
-        ("redis", "mode = \"cluster\"", "redis.mode: \"cluster\" is not supported by this version; write \"standalone\"".into()),
-        ("redis", "mode = \"sentinel\"", "redis.mode: \"sentinel\" is not supported by this version; write \"standalone\"".into()),
-        ("redis", "mode = \"single\"", "redis.mode: \"single\" is none of the words; write \"standalone\"".into()),
-        ("redis", "sentinel_master = \"m\"", "redis.sentinel_master: sentinel mode is not supported by this version; take the key out".into()),
+        ("redis", "mode = \"single\"", "redis.mode: \"single\" is none of the words; write \"standalone\" or \"cluster\" or \"sentinel\"".into()),
+        ("redis", "sentinel_master = \"m\"", "redis.sentinel_master: belongs to redis.mode = \"sentinel\"; set that mode, or take the key out".into()),
+        ("redis", "sentinel_password = \"geheim\"", "redis.sentinel_password: belongs to redis.mode = \"sentinel\"; set that mode, or take the key out".into()),
         ("retry", "multiplier = 1.0", "retry.multiplier: 1.0 is out of range; write 1.001 to 10.0, with at most three decimals".into()),
         ("retry", "multiplier = 1.2345", "retry.multiplier: \"1.2345\" is not such a number; write 1.001 to 10.0, with at most three decimals".into()),
         ("retry", "multiplier = nan", "retry.multiplier: \"nan\" is not such a number; write 1.001 to 10.0, with at most three decimals".into()),
@@ -62,8 +61,7 @@ fn a_mistake_is_told_with_its_line_its_key_and_what_is_right() {
     for (table, line, message) in cases {
         let told = with_app(&format!("[{table}]\n{line}"), &[]).unwrap_err();
         if message == "no such key" {
-            let tables =
-                "rabbitmq, redis, ledger, alipay, retry, pacing, admin, notify, log, shutdown";
+            let tables = "rabbitmq, redis, ledger, alipay, retry, pacing, fairness, admin, notify, log, shutdown";
             let message = format!("config.toml:1: {table}: no such key; the tables are {tables}");
             assert_eq!(told, message);
         } else {

@@ -6,7 +6,7 @@ use crate::sandbox::faults::Faults;
 use crate::sandbox::html::escaped;
 
 /// The words that a knob can be set to; the other knobs are numbers.
-const WORDS: [(&str, &[&str]); 10] = [
+const WORDS: [(&str, &[&str]); 11] = [
     ("idempotency", &["replay", "already_used"]),
     ("permission", &["granted", "refused"]),
     (
@@ -16,6 +16,7 @@ const WORDS: [(&str, &[&str]); 10] = [
     ("answers.whitespace", &["compact", "pretty"]),
     ("answers.inner_sign", &["absent", "present"]),
     ("answers.errors", &["as_requested", "gbk"]),
+    ("answers.signatures", &["fresh", "remembered"]),
     ("notices.order", &["together", "newest_first"]),
     ("notices.charset", &["as_requested", "gbk", "gbk_unsaid"]),
     ("notices.nulls", &["absent", "literal"]),

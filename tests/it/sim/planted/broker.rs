@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hongbaod::domain::entry::ReturnAddress;
 use hongbaod::domain::job::Kind;
+use hongbaod::domain::lane::Lane;
 use hongbaod::ports::broker::{
     Broker, Delivery, DeliveryTag, Epitaph, EventMessage, JobCopy, PublishError, Settlement,
 };
@@ -56,9 +57,12 @@ impl BadBroker {
 
 #[async_trait]
 impl Broker for BadBroker {
-    async fn next(&self, kind: Kind) -> Option<Delivery> {
+    fn lanes(&self) -> Vec<Lane> {
+        self.inner.lanes()
+    }
+    async fn next(&self, lane: Lane) -> Option<Delivery> {
         loop {
-            let mut delivery = self.inner.next(kind).await?;
+            let mut delivery = self.inner.next(lane).await?;
             match self.bug {
                 Bug::AckBeforeLedger => _ = self.inner.ack(&delivery.tag).await,
                 Bug::DoubtIgnored => delivery.redelivered = false,

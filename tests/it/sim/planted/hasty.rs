@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use hongbaod::app::worker::Ports;
 use hongbaod::domain::entry::{Entry, ReturnAddress};
 use hongbaod::domain::job::{JobKey, Kind};
+use hongbaod::domain::lane::Lane;
 use hongbaod::domain::notice::{Mark, NoticeKey};
 use hongbaod::domain::time::UnixMillis;
 use hongbaod::ports::broker::{
@@ -92,8 +93,13 @@ impl Ledger for Hasty {
     async fn remove(&self, key: &JobKey, old: &Revision) -> Result<Removed, LedgerError> {
         self.ledger.remove(key, old).await
     }
-    async fn replicated(&self, replicas: u32, timeout: Duration) -> Result<bool, LedgerError> {
-        self.ledger.replicated(replicas, timeout).await
+    async fn replicated(
+        &self,
+        key: &JobKey,
+        replicas: u32,
+        timeout: Duration,
+    ) -> Result<bool, LedgerError> {
+        self.ledger.replicated(key, replicas, timeout).await
     }
     async fn unsettled(
         &self,
@@ -121,8 +127,11 @@ impl Ledger for Hasty {
 
 #[async_trait]
 impl Broker for Hasty {
-    async fn next(&self, kind: Kind) -> Option<Delivery> {
-        self.broker.next(kind).await
+    fn lanes(&self) -> Vec<Lane> {
+        self.broker.lanes()
+    }
+    async fn next(&self, lane: Lane) -> Option<Delivery> {
+        self.broker.next(lane).await
     }
     async fn ack(&self, delivery: &DeliveryTag) -> Settlement {
         self.publish_copies().await;

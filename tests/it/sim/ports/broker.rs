@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hongbaod::domain::entry::ReturnAddress;
 use hongbaod::domain::job::Kind;
+use hongbaod::domain::lane::{Lane, Shards, Tier};
 use hongbaod::ports::broker::{
     Broker, Delivery, DeliveryTag, Epitaph, EventMessage, JobCopy, PublishError, Settlement,
 };
@@ -89,7 +90,10 @@ fn keep(process: &Arc<Process>, copy: &JobCopy, delay: Duration) {
 
 #[async_trait]
 impl Broker for SimBroker {
-    async fn next(&self, kind: Kind) -> Option<Delivery> {
+    fn lanes(&self) -> Vec<Lane> {
+        Lane::all(Shards::default())
+    }
+    async fn next(&self, lane: Lane) -> Option<Delivery> {
         let process = &self.0;
         let town = &process.town;
         loop {
@@ -100,7 +104,7 @@ impl Broker for SimBroker {
             let delivery = town.with(|state| {
                 let reorder = state.weather.reorder;
                 let drawn = state.dice.happens(reorder).then(|| state.dice.draw() >> 32);
-                state.hall.deliver(kind, channel, drawn)
+                state.hall.deliver(lane, channel, drawn)
             });
             if let Some(delivery) = delivery {
                 let tag = State::tag(&delivery.body);
@@ -177,6 +181,9 @@ impl Broker for SimBroker {
         );
         let copy = copy.clone();
         self.publish(what, move |process| {
+            if copy.tier == Tier::Bulk {
+                process.town.fault(&process.name, "job: set aside");
+            }
             process.town.with(|state| {
                 let message = State::message(&copy);
                 state.oracle.orphan(&message.tag, false);
