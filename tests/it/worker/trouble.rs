@@ -467,13 +467,14 @@ async fn whoever_waits_for_a_permit_holds_no_lease_and_nothing_beyond_the_prefet
     let office = Office::open(Weather::Silent, (4, 256));
     office.submit(JOBS).await;
     office.pass(Duration::from_secs(10)).await;
-    // Four calls are under way; for everybody else nothing was written.
-    assert_eq!(office.pacing.in_flight(&app()), 4);
-    assert_eq!(office.ledger.claims.load(Ordering::Relaxed), 4);
-    assert_eq!(office.ledger.writes.load(Ordering::Relaxed), 4);
+    // A slot of the four may be kept for others; for whoever has none nothing was written.
+    let in_flight = usize::try_from(office.pacing.in_flight(&app())).unwrap();
+    assert!((1..=4).contains(&in_flight), "{in_flight}");
+    assert_eq!(office.ledger.claims.load(Ordering::Relaxed), in_flight);
+    assert_eq!(office.ledger.writes.load(Ordering::Relaxed), in_flight);
     assert_eq!(office.broker_operations(), 0);
     let prefetch = usize::try_from(PREFETCH).unwrap();
-    assert_eq!(office.pacing.waiting(&app()), prefetch - 4);
+    assert_eq!(office.pacing.waiting(&app()), prefetch - in_flight);
     let waiting = office.broker.waiting(Kind::Disburse).await;
     assert_eq!(waiting, Some(u64::try_from(JOBS - prefetch).unwrap()));
 }
