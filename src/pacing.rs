@@ -9,6 +9,7 @@
 //! breaker are each replica's own by design.
 
 mod booking;
+mod brake;
 mod breaker;
 mod concurrency;
 mod lane;
@@ -22,6 +23,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,16 +32,19 @@ use crate::domain::job::Kind;
 use crate::domain::time::Monotonic;
 use crate::pacing::booking::Booking;
 use crate::pacing::lane::{Asked, Lane, Standing, Waiter};
-use crate::pacing::rate::{Bucket, Rate};
-use crate::pacing::share::Share;
+use crate::pacing::rate::Rate;
 use crate::ports::clock::Clock;
-use crate::ports::rate::SharedRate;
+use crate::ports::rate::{SharedRate, micros};
 
 pub use crate::pacing::breaker::OpenReason;
 
-/// A call that is not made so long after it was granted has missed its place in the rate: what held
-/// up one, such as a slow claim, held up all beside it, and they must not all be made at once.
-const FRESH_MAX: Duration = Duration::from_millis(50);
+/// A call that is made so much later after its grant than is usual has missed its place in the rate:
+/// what held up one, such as a stall of Redis, held up all beside it, and they must not all be made
+/// at once. What is always slow moves everybody alike, and does no harm.
+const LATER_MAX: Duration = Duration::from_millis(30);
+
+/// The usual delay between grant and call is the mean of about so many.
+const DELAYS: u64 = 16;
 
 /// The limits of one app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,6 +190,8 @@ struct SharedLane {
     app: AppName,
     per_second: NonZeroU32,
     clock: Arc<dyn Clock>,
+    /// How long after their grants calls are made of late, in microseconds.
+    usual_delay_us: AtomicU64,
     /// Where calls are booked; `None` when each process counts for itself.
     rate: Option<Arc<dyn SharedRate>>,
 }
@@ -218,13 +225,14 @@ impl Pacing {
         let per_second = options.requests_per_second;
         let lanes = apps.iter().map(|app| {
             let lane = Lane::new(&options, || match &rate {
-                None => Rate::Own(Bucket::new(per_second)),
-                Some(_) => Rate::Shared(Share::new(per_second)),
+                None => Rate::own(per_second),
+                Some(_) => Rate::shared(per_second),
             });
             let lane = SharedLane {
                 lane: Mutex::new(lane),
                 app: app.clone(),
                 per_second,
+                usual_delay_us: AtomicU64::new(0),
                 clock: Arc::clone(clock),
                 rate: rate.clone(),
             };
@@ -252,11 +260,7 @@ impl Pacing {
         let ticket = match asked {
             Asked::Closed { retry_after } => return Admission::Closed { retry_after },
             Asked::Granted(ticket) => {
-                return Admission::Open(Permit::new(
-                    lane,
-                    (ticket, who.rank),
-                    (asked_at, asked_at),
-                ));
+                return Admission::Open(Permit::new(lane, (ticket, who), (asked_at, asked_at)));
             }
             Asked::Waiting(waiter) => match lane.wait(waiter).await {
                 Waited::Granted(ticket) => ticket,
@@ -264,11 +268,7 @@ impl Pacing {
             },
         };
         let granted_at = lane.clock.monotonic();
-        Admission::Open(Permit::new(
-            lane,
-            (ticket, who.rank),
-            (asked_at, granted_at),
-        ))
+        Admission::Open(Permit::new(lane, (ticket, who), (asked_at, granted_at)))
     }
 
     /// A permit as by [`Pacing::permit`], or `None` if it had to be waited for.
@@ -284,7 +284,7 @@ impl Pacing {
             Asked::Closed { retry_after } => Some(Admission::Closed { retry_after }),
             Asked::Granted(ticket) => Some(Admission::Open(Permit::new(
                 lane,
-                (ticket, who.rank),
+                (ticket, who),
                 (now, now),
             ))),
             Asked::Waiting(_) => None,
@@ -322,6 +322,21 @@ impl Pacing {
             .map_or(0, |lane| lane.lock().in_flight())
     }
 
+    /// How many calls per second and method the app may start; 0 for an app that is not configured.
+    #[must_use]
+    pub fn requests_per_second(&self, app: &AppName) -> u32 {
+        self.lanes.get(app).map_or(0, |lane| lane.per_second.get())
+    }
+
+    /// Whether the last attempt to book calls of the shared rate failed, for one method at least.
+    #[must_use]
+    pub fn rate_failing(&self, app: &AppName) -> bool {
+        self.lanes.get(app).is_some_and(|lane| {
+            let mut lane = lane.lock();
+            PacedCall::ALL.iter().any(|call| lane.is_failing(*call))
+        })
+    }
+
     /// How many jobs of the app wait for a permit, or for a further call under one; 0 for an app
     /// that is not configured.
     #[must_use]
@@ -341,6 +356,8 @@ impl fmt::Debug for Pacing {
 pub struct Permit {
     lane: Arc<SharedLane>,
     ticket: u64,
+    /// What the newest call under it is, as its place in [`PacedCall::ALL`].
+    call: AtomicUsize,
     rank: Rank,
     asked_at: Monotonic,
     granted_at: Monotonic,
@@ -349,13 +366,14 @@ pub struct Permit {
 impl Permit {
     fn new(
         lane: &Arc<SharedLane>,
-        (ticket, rank): (u64, Rank),
+        (ticket, who): (u64, Applicant),
         (asked_at, granted_at): (Monotonic, Monotonic),
     ) -> Self {
         Self {
             lane: Arc::clone(lane),
             ticket,
-            rank,
+            call: AtomicUsize::new(who.call.index()),
+            rank: who.rank,
             asked_at,
             granted_at,
         }
@@ -367,16 +385,25 @@ impl Permit {
         self.granted_at.since(self.asked_at)
     }
 
-    /// Whether the call that came with the permit still has its place in the rate. Ask right before
-    /// the call; when it has not, take another by [`Permit::next_call`].
+    /// Whether the call that came with the permit still has its place in the rate. Ask once, right
+    /// before the call; when it has not, take another by [`Permit::next_call`].
     #[must_use]
     pub fn is_fresh(&self) -> bool {
-        self.lane.clock.monotonic().since(self.granted_at) <= FRESH_MAX
+        let delay_us = micros(self.lane.clock.monotonic().since(self.granted_at));
+        let usual_us = self.lane.usual_delay_us.load(Ordering::Relaxed);
+        let most_us = usual_us.saturating_add(micros(LATER_MAX));
+        // Whatever is later counts as the latest that is fresh, so that one stall changes little.
+        let gained = delay_us.min(most_us) / DELAYS;
+        let kept = usual_us.saturating_sub(usual_us / DELAYS);
+        let store = &self.lane.usual_delay_us;
+        store.store(kept.saturating_add(gained), Ordering::Relaxed);
+        delay_us <= most_us
     }
 
     /// Waits until the same job may make another call, `call`, in the same slot. An open breaker
     /// does not stop it: the job is under way, and there are no more of them than slots.
     pub async fn next_call(&self, call: PacedCall) {
+        self.call.store(call.index(), Ordering::Relaxed);
         let asked = self.lane.with(|lane, now| lane.ask_further(call, now));
         match asked {
             Asked::Granted(_) | Asked::Closed { .. } => {}
@@ -386,10 +413,11 @@ impl Permit {
         }
     }
 
-    /// Reports what came of a call under this permit. Report each call once.
+    /// Reports what came of the newest call under this permit. Report each call once.
     pub fn report(&self, signal: Signal) {
+        let call = PacedCall::ALL[self.call.load(Ordering::Relaxed)];
         self.lane
-            .with(|lane, now| lane.report(self.ticket, signal, now));
+            .with(|lane, now| lane.report((self.ticket, call), signal, now));
     }
 }
 

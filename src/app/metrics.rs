@@ -195,6 +195,16 @@ impl Metrics {
         for (app, metrics) in &self.apps {
             metrics.pacing_limit.set(i64::from(pacing.limit(app)));
             metrics
+                .pacing_in_flight
+                .set(i64::from(pacing.in_flight(app)));
+            let waiting = i64::try_from(pacing.waiting(app)).unwrap_or(i64::MAX);
+            metrics.pacing_waiting.set(waiting);
+            let rate = pacing.requests_per_second(app);
+            metrics.pacing_rate_limit.set(i64::from(rate));
+            metrics
+                .pacing_rate_failing
+                .set(i64::from(pacing.rate_failing(app)));
+            metrics
                 .breaker_open
                 .set(i64::from(pacing.breaker_open(app)));
         }

@@ -237,8 +237,14 @@ impl Lane {
         self.advance(now);
     }
 
-    /// Learns what came of a call of `ticket`.
-    pub(super) fn report(&mut self, ticket: u64, signal: Signal, now: Monotonic) {
+    /// Learns what came of the call that `ticket` made.
+    pub(super) fn report(
+        &mut self,
+        (ticket, call): (u64, PacedCall),
+        signal: Signal,
+        now: Monotonic,
+    ) {
+        self.methods[call.index()].rate.report(signal, now);
         match signal {
             Signal::Answered => self.limit.answered(self.in_flight()),
             Signal::TimedOut | Signal::Overloaded | Signal::Limited => self.limit.overloaded(now),
@@ -270,7 +276,7 @@ impl Lane {
                 .sum();
             let waiting = method.further.len().saturating_add(fresh);
             let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
-            let need = method.rate.share()?.need(waiting, now)?;
+            let need = method.rate.need(waiting, now)?;
             Some((call, need))
         })
     }

@@ -4,15 +4,24 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::domain::time::Monotonic;
-use crate::pacing::share::Share;
+use crate::pacing::Signal;
+use crate::pacing::brake::Brake;
+use crate::pacing::share::{Need, Share};
 
 /// How many tokens a full bucket holds, as a part of a second's tokens: 20 ms of them. Enough to
 /// hide a timer's millisecond, little enough to stay near the rate in every single second.
 const BURST_PARTS: u32 = 50;
 
-/// Where the tokens of one method come from.
+/// The tokens of one method.
 #[derive(Debug)]
-pub(super) enum Rate {
+pub(super) struct Rate {
+    source: Source,
+    brake: Brake,
+}
+
+/// Where they come from.
+#[derive(Debug)]
+enum Source {
     /// This process alone.
     Own(Bucket),
     /// The calendar that all replicas share.
@@ -27,35 +36,80 @@ pub(super) struct Token {
 }
 
 impl Rate {
+    /// Tokens that are counted in this process.
+    pub(super) fn own(requests_per_second: NonZeroU32) -> Self {
+        Self::of(Source::Own(Bucket::new(requests_per_second)))
+    }
+
+    /// Tokens that are booked in the calendar that all replicas share.
+    pub(super) fn shared(requests_per_second: NonZeroU32) -> Self {
+        Self::of(Source::Shared(Share::new(requests_per_second)))
+    }
+
+    fn of(source: Source) -> Self {
+        Self {
+            source,
+            brake: Brake::new(),
+        }
+    }
+
     /// Takes a token, if there is one.
     pub(super) fn take(&mut self, now: Monotonic) -> Option<Token> {
-        match self {
-            Self::Own(bucket) => bucket.take(now),
-            Self::Shared(share) => share.take(now),
+        if !self.brake.wait(now).is_zero() {
+            return None;
+        }
+        match &mut self.source {
+            Source::Own(bucket) => bucket.take(now),
+            Source::Shared(share) => share.take(now),
         }
     }
 
     /// How long until there is a token, as far as is known; zero when there is one.
     pub(super) fn wait(&self, now: Monotonic) -> Duration {
-        match self {
-            Self::Own(bucket) => bucket.wait(now),
-            Self::Shared(share) => share.wait(now),
+        let braked = self.brake.wait(now);
+        if !braked.is_zero() {
+            return braked;
+        }
+        match &self.source {
+            Source::Own(bucket) => bucket.wait(now),
+            Source::Shared(share) => share.wait(now),
         }
     }
 
     /// Gives back a token that was not used.
     pub(super) fn give_back(&mut self, token: Token) {
-        match self {
-            Self::Own(bucket) => bucket.give_back(token),
-            Self::Shared(share) => share.give_back(token),
+        match &mut self.source {
+            Source::Own(bucket) => bucket.give_back(token),
+            Source::Shared(share) => share.give_back(token),
         }
+    }
+
+    /// Learns what came of a call.
+    pub(super) fn report(&mut self, signal: Signal, now: Monotonic) {
+        match signal {
+            Signal::Limited => self.brake.limited(now),
+            Signal::Answered => self.brake.answered(now),
+            Signal::TimedOut
+            | Signal::Overloaded
+            | Signal::NotSent
+            | Signal::Broken
+            | Signal::Blocked => {}
+        }
+    }
+
+    /// What is to be booked while `waiting` jobs lack nothing but a token; see [`Share::need`].
+    pub(super) fn need(&mut self, waiting: u32, now: Monotonic) -> Option<Need> {
+        if !self.brake.wait(now).is_zero() {
+            return None;
+        }
+        self.share()?.need(waiting, now)
     }
 
     /// The share in the calendar, where there is one.
     pub(super) fn share(&mut self) -> Option<&mut Share> {
-        match self {
-            Self::Own(_) => None,
-            Self::Shared(share) => Some(share),
+        match &mut self.source {
+            Source::Own(_) => None,
+            Source::Shared(share) => Some(share),
         }
     }
 }

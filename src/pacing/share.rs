@@ -9,10 +9,10 @@ use crate::pacing::rate::Token;
 use crate::pacing::shared_clock::{Learned, SharedClock, until};
 use crate::ports::rate::{Reservation, SPREAD, WINDOW_MIN, micros, window_us};
 
-/// How long after the beginning of a window its calls may start, in one of less than 20 ms. Two short
-/// windows more than its own: enough for a busy machine, and 3 % more calls in the worst second. A
-/// longer window is its own grace.
-const LATE_MAX: Duration = Duration::from_millis(30);
+/// How long after the beginning of a window its calls may start. One short window more than its own:
+/// enough for a busy machine, and 2 % more calls in the worst second. A longer window is its own
+/// grace.
+const LATE_MAX: Duration = Duration::from_millis(20);
 
 /// With less than this before the last call that is booked, more are asked for: longer than Redis
 /// takes to answer, shorter than what is booked at once.
@@ -80,11 +80,7 @@ pub(super) struct Need {
 impl Share {
     pub(super) fn new(per_second: NonZeroU32) -> Self {
         let window_us = window_us(per_second);
-        let life_us = if window_us < 2 * micros(WINDOW_MIN) {
-            micros(LATE_MAX)
-        } else {
-            window_us
-        };
+        let life_us = window_us.max(micros(LATE_MAX));
         Self {
             window_us,
             life_us,
@@ -155,7 +151,11 @@ impl Share {
         }
         let shared_now = self.clock.at(now);
         let lacking = self.lacking(waiting, shared_now);
-        let soon = self.batch.next(lacking);
+        let soon = if self.runs_low(shared_now) {
+            self.batch.next(lacking)
+        } else {
+            0
+        };
         // Whoever has more waiting than one batch uses up what it gets, and expects nothing more.
         let spread = if soon == lacking {
             self.expected(shared_now, now)
@@ -225,18 +225,13 @@ impl Share {
         self.failures > 0
     }
 
-    /// How many of those who wait have no call promised, once that is worth asking for.
+    /// How many of those who wait have no call promised.
     fn lacking(&mut self, waiting: u32, shared_now: u64) -> u32 {
         if waiting == 0 {
             return 0;
         }
         self.drop_late(shared_now);
-        let lacking = waiting.saturating_sub(self.promised(shared_now));
-        if lacking > 0 && self.runs_low(shared_now) {
-            lacking
-        } else {
-            0
-        }
+        waiting.saturating_sub(self.promised(shared_now))
     }
 
     /// How many calls to spread over the time to come, 0 while that is done already.
@@ -430,7 +425,7 @@ mod tests {
     #[test]
     fn a_call_is_there_from_its_window_on_and_not_for_long() {
         // Each row: rate, and how long after the beginning of its window a call may start.
-        for (rate, life_ms) in [(100, 30), (51, 30), (50, 20), (10, 100), (1, 1_000)] {
+        for (rate, life_ms) in [(100, 20), (51, 20), (50, 20), (10, 100), (1, 1_000)] {
             for (now, taken) in [
                 (999, false),
                 (1_001, true),
@@ -457,7 +452,7 @@ mod tests {
         book(&mut share, 1, 1_000, &[(1_000, 1)]);
         let token = share.take(at(1_001)).unwrap();
         share.give_back(token);
-        let token = share.take(at(1_020)).unwrap();
+        let token = share.take(at(1_015)).unwrap();
         share.give_back(token);
         assert!(share.take(at(1_040)).is_none());
     }

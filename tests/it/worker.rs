@@ -8,6 +8,7 @@ mod notices;
 mod numbers;
 mod orders;
 mod rules;
+mod trouble;
 mod world;
 
 use hongbaod::domain::ident::{AlipayNo, MerchantNo};

@@ -120,6 +120,10 @@ pub(super) struct Families {
     gateway_duration: HistogramVec,
     notifications: IntCounterVec,
     pacing_limit: IntGaugeVec,
+    pacing_in_flight: IntGaugeVec,
+    pacing_waiting: IntGaugeVec,
+    pacing_rate_limit: IntGaugeVec,
+    pacing_rate_failing: IntGaugeVec,
     pacing_wait: HistogramVec,
     breaker_open: IntGaugeVec,
     certificate_expiry: IntGaugeVec,
@@ -242,6 +246,26 @@ impl Families {
                 &["app"],
                 "How many calls of the app may be in flight now in this process.",
             ),
+            pacing_in_flight: catalog.gauge(
+                "pacing_in_flight",
+                &["app"],
+                "How many permits of the app are out in this process.",
+            ),
+            pacing_waiting: catalog.gauge(
+                "pacing_waiting",
+                &["app"],
+                "How many jobs of the app wait for a permit in this process.",
+            ),
+            pacing_rate_limit: catalog.gauge(
+                "pacing_rate_limit",
+                &["app"],
+                "How many calls per second and method the app may start, over all replicas.",
+            ),
+            pacing_rate_failing: catalog.gauge(
+                "pacing_rate_failing",
+                &["app"],
+                "1 while calls of the shared rate cannot be booked, else 0.",
+            ),
             pacing_wait: catalog.histogram(
                 "pacing_wait_seconds",
                 &[],
@@ -288,6 +312,10 @@ pub(super) struct AppMetrics {
     notifications: [IntCounter; NotificationResult::ALL.len()],
     kinds: [AppKindMetrics; Kind::ALL.len()],
     pub(super) pacing_limit: IntGauge,
+    pub(super) pacing_in_flight: IntGauge,
+    pub(super) pacing_waiting: IntGauge,
+    pub(super) pacing_rate_limit: IntGauge,
+    pub(super) pacing_rate_failing: IntGauge,
     pub(super) breaker_open: IntGauge,
 }
 
@@ -313,6 +341,10 @@ impl AppMetrics {
             notifications: notifications(families, app),
             kinds: Kind::ALL.map(|kind| AppKindMetrics::new(families, app, kind)),
             pacing_limit: families.pacing_limit.with_label_values(&[app]),
+            pacing_in_flight: families.pacing_in_flight.with_label_values(&[app]),
+            pacing_waiting: families.pacing_waiting.with_label_values(&[app]),
+            pacing_rate_limit: families.pacing_rate_limit.with_label_values(&[app]),
+            pacing_rate_failing: families.pacing_rate_failing.with_label_values(&[app]),
             breaker_open: families.breaker_open.with_label_values(&[app]),
         }
     }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::{anybody, app, open, open_for, pacing};
 use crate::domain::time::Monotonic;
 use crate::pacing::lane::{Asked, Lane, PASSES_MAX};
-use crate::pacing::rate::{Bucket, Rate};
+use crate::pacing::rate::Rate;
 use crate::pacing::{Admission, Applicant, PacedCall, PacingOptions, Party, Rank, Signal};
 
 fn who(call: PacedCall, rank: Rank, party: u64) -> Applicant {
@@ -33,9 +33,7 @@ fn narrow() -> Lane {
         concurrency_min: one,
         concurrency_max: one,
     };
-    Lane::new(&options, || {
-        Rate::Own(Bucket::new(options.requests_per_second))
-    })
+    Lane::new(&options, || Rate::own(options.requests_per_second))
 }
 
 /// Lets all of `applicants` wait in this order, and returns the order in which they are served.

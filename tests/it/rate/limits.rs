@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::daemon::broker;
 use crate::daemon::plan::{Fate, body, yuan};
+use crate::daemon::process::Process;
 use crate::daemon::world::{Daemon, World, WorldOptions};
 use crate::patience::{eventually, eventually_within};
 use crate::servers;
@@ -118,13 +119,16 @@ async fn four_replicas_with_one_backlog_keep_to_the_rate_and_use_it() {
         ],
     };
     let world = World::start("limits", options).await;
-    // One daemon declares the queues; the backlog is there before the others are.
-    let mut daemons = vec![world.daemon().await];
+    // One daemon declares the queues; the backlog is there before the four are.
+    let mut first = world.daemon().await;
+    assert_eq!(first.process.terminate().await, Some(0));
     let subscriber = world.subscribe().await;
     let all = FIRST + RATE * measure.seconds;
     publish(&world, all).await;
-    while daemons.len() < REPLICAS {
-        daemons.push(world.daemon().await);
+    let starting: Vec<Process> = (0..REPLICAS).map(|_| world.hongbaod(&["run"])).collect();
+    let mut daemons = Vec::new();
+    for process in starting {
+        daemons.push(world.daemon_of(process).await);
     }
     eventually("every replica at work", async || {
         let mut shares = settled(&daemons).await;

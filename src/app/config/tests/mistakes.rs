@@ -45,9 +45,6 @@ fn a_mistake_is_told_with_its_line_its_key_and_what_is_right() {
         ("retry", "delay_min = \"17m\"", "retry.delay_min: 17m is not less than retry.delay_max (17m); write less than \"17m\", or raise retry.delay_max".into()),
         ("retry", "absence_window = \"19s\"", "retry.absence_window: 19s is less than ledger.lease (20s); write at least \"20s\", or lower ledger.lease".into()),
         ("retry", "query_attempts = 0", "retry.query_attempts: 0 is out of range; write a whole number from 1 to 1000".into()),
-        ("pacing", "requests_per_second = 100001", "pacing.requests_per_second: 100001 is out of range; write a whole number from 1 to 100000".into()),
-        ("pacing", "concurrency_min = 257", "pacing.concurrency_min: 257 is more than pacing.concurrency_max (256); write at most 256, or raise pacing.concurrency_max".into()),
-        ("pacing", "concurrency_max = 3", "pacing.concurrency_min: 4 is more than pacing.concurrency_max (3); write at most 3, or raise pacing.concurrency_max".into()),
         ("alipay", "timeout = \"16s\"", "ledger.lease: 20s is less than 4/3 of alipay.timeout (16s); write at least \"21334ms\", or lower alipay.timeout".into()),
         ("alipay", "connect_timeout = \"15s\"", "alipay.connect_timeout: 15s is not less than alipay.timeout (15s); write less than \"15s\", or raise alipay.timeout".into()),
         ("alipay", "default_app = \"other\"", "alipay.default_app: there is no app \"other\"; write one of main".into()),
@@ -70,6 +67,28 @@ fn a_mistake_is_told_with_its_line_its_key_and_what_is_right() {
         } else {
             assert_eq!(told, format!("config.toml:2: {message}"), "{line}");
         }
+    }
+}
+
+#[test]
+fn a_limit_that_is_none_is_told() {
+    #[rustfmt::skip]
+    let cases: &[(&str, &str)] = &[
+        ("requests_per_second = 100001", "pacing.requests_per_second: 100001 is out of range; write a whole number from 1 to 100000"),
+        ("requests_per_second = 0", "pacing.requests_per_second: 0 is out of range; write a whole number from 1 to 100000"),
+        ("requests_per_second = 4294967297", "pacing.requests_per_second: 4294967297 is out of range; write a whole number from 1 to 100000"),
+        ("requests_per_second = 18446744073709551717", "pacing.requests_per_second: the number is out of range; write a whole number from 1 to 100000"),
+        ("requests_per_second = -100", "pacing.requests_per_second: -100 is out of range; write a whole number from 1 to 100000"),
+        ("requests_per_second = 99.5", "pacing.requests_per_second: is a number; write a whole number from 1 to 100000"),
+        ("concurrency_min = 0", "pacing.concurrency_min: 0 is out of range; write a whole number from 1 to 10000"),
+        ("concurrency_max = 0", "pacing.concurrency_max: 0 is out of range; write a whole number from 1 to 10000"),
+        ("concurrency_max = 10001", "pacing.concurrency_max: 10001 is out of range; write a whole number from 1 to 10000"),
+        ("concurrency_min = 257", "pacing.concurrency_min: 257 is more than pacing.concurrency_max (256); write at most 256, or raise pacing.concurrency_max"),
+        ("concurrency_max = 3", "pacing.concurrency_min: 4 is more than pacing.concurrency_max (3); write at most 3, or raise pacing.concurrency_max"),
+    ];
+    for (line, message) in cases {
+        let told = with_app(&format!("[pacing]\n{line}"), &[]).unwrap_err();
+        assert_eq!(told, format!("config.toml:2: {message}"), "{line}");
     }
 }
 
