@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::domain::entry::ReturnAddress;
 use crate::domain::job::Kind;
+use crate::domain::lane::Tier;
 use crate::domain::time::UnixMillis;
 use crate::ports::broker::JobCopy;
 
@@ -40,6 +41,7 @@ pub fn body(place: usize) -> String {
 pub fn message(place: usize, now: UnixMillis) -> JobCopy {
     JobCopy {
         kind: Kind::Disburse,
+        tier: Tier::default(),
         body: Bytes::from(body(place)),
         ticket: None,
         return_address: ReturnAddress {

@@ -70,6 +70,10 @@ impl Traffic {
         }
     }
 
+    pub(super) fn now(&self) -> Monotonic {
+        self.clock.monotonic()
+    }
+
     /// Publishes one job, without waiting for its confirm.
     pub(super) async fn ask(&mut self, ask: Ask) {
         let properties = BasicProperties::default()
