@@ -4,15 +4,18 @@
 //! slot of the app's adaptive concurrency limit and a token of the method's rate; the breaker
 //! refuses permits while the app cannot work. What the calls came to is reported back.
 //!
-//! The rate counts per app and method *in this process*. With several replicas, give each its
-//! share of what Alipay allows; a rate shared through Redis is to come. The concurrency and the
+//! The rate counts per app and method: over all replicas when they book their calls in one calendar
+//! ([`Pacing::shared`]), in this process otherwise ([`Pacing::new`]). The concurrency and the
 //! breaker are each replica's own by design.
 
+mod booking;
 mod breaker;
 mod concurrency;
 mod lane;
 mod line;
 mod rate;
+mod share;
+mod shared_clock;
 #[cfg(test)]
 mod tests;
 
@@ -25,16 +28,24 @@ use std::time::Duration;
 use crate::domain::ident::AppName;
 use crate::domain::job::Kind;
 use crate::domain::time::Monotonic;
+use crate::pacing::booking::Booking;
 use crate::pacing::lane::{Asked, Lane, Standing, Waiter};
+use crate::pacing::rate::{Bucket, Rate};
+use crate::pacing::share::Share;
 use crate::ports::clock::Clock;
+use crate::ports::rate::SharedRate;
 
 pub use crate::pacing::breaker::OpenReason;
+
+/// A call that is not made so long after it was granted has missed its place in the rate: what held
+/// up one, such as a slow claim, held up all beside it, and they must not all be made at once.
+const FRESH_MAX: Duration = Duration::from_millis(50);
 
 /// The limits of one app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PacingOptions {
-    /// Calls per second and method. In any second at most a fiftieth more (one more at least) is
-    /// started: the burst after a pause.
+    /// Calls per second and method. In any second at most a twenty-fifth more (one more at least)
+    /// is started: the burst after a pause, or what was booked in the windows at both ends.
     pub requests_per_second: NonZeroU32,
     /// The floor of the calls in flight, where the adaptive limit begins.
     pub concurrency_min: NonZeroU32,
@@ -118,6 +129,17 @@ impl PacedCall {
     /// Every call.
     pub const ALL: [Self; 4] = [Self::Disburse, Self::Refund, Self::Pay, Self::Query];
 
+    /// The method's word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disburse => "disburse",
+            Self::Refund => "refund",
+            Self::Pay => "pay",
+            Self::Query => "query",
+        }
+    }
+
     const fn index(self) -> usize {
         match self {
             Self::Disburse => 0,
@@ -160,17 +182,53 @@ pub struct Pacing {
 
 struct SharedLane {
     lane: Mutex<Lane>,
+    app: AppName,
+    per_second: NonZeroU32,
     clock: Arc<dyn Clock>,
+    /// Where calls are booked; `None` when each process counts for itself.
+    rate: Option<Arc<dyn SharedRate>>,
 }
 
 impl Pacing {
-    /// Makes a lane for each of `apps`, all with the same limits.
+    /// Makes a lane for each of `apps`, all with the same limits. The rate counts in this process.
     #[must_use]
     pub fn new(options: PacingOptions, apps: &[AppName], clock: Arc<dyn Clock>) -> Arc<Self> {
+        Self::with(options, apps, &clock, None)
+    }
+
+    /// Makes a lane for each of `apps`, all with the same limits, whose rate counts over all who
+    /// book in `rate`. Permits are asked for within a Tokio runtime: the booking is a task beside
+    /// those who wait. While nobody answers there, everybody waits.
+    #[must_use]
+    pub fn shared(
+        options: PacingOptions,
+        apps: &[AppName],
+        clock: Arc<dyn Clock>,
+        rate: Arc<dyn SharedRate>,
+    ) -> Arc<Self> {
+        Self::with(options, apps, &clock, Some(rate))
+    }
+
+    fn with(
+        options: PacingOptions,
+        apps: &[AppName],
+        clock: &Arc<dyn Clock>,
+        rate: Option<Arc<dyn SharedRate>>,
+    ) -> Arc<Self> {
+        let per_second = options.requests_per_second;
         let lanes = apps.iter().map(|app| {
-            let lane = Mutex::new(Lane::new(&options));
-            let clock = Arc::clone(&clock);
-            (app.clone(), Arc::new(SharedLane { lane, clock }))
+            let lane = Lane::new(&options, || match &rate {
+                None => Rate::Own(Bucket::new(per_second)),
+                Some(_) => Rate::Shared(Share::new(per_second)),
+            });
+            let lane = SharedLane {
+                lane: Mutex::new(lane),
+                app: app.clone(),
+                per_second,
+                clock: Arc::clone(clock),
+                rate: rate.clone(),
+            };
+            (app.clone(), Arc::new(lane))
         });
         Arc::new(Self {
             lanes: lanes.collect(),
@@ -190,19 +248,21 @@ impl Pacing {
         };
         let asked_at = lane.clock.monotonic();
         // Asked in a statement of its own: the lock must not be held while waiting.
-        let asked = lane.lock().ask(who, asked_at);
+        let asked = lane.at(asked_at, |lane, now| lane.ask(who, now));
         let ticket = match asked {
             Asked::Closed { retry_after } => return Admission::Closed { retry_after },
             Asked::Granted(ticket) => {
-                return Admission::Open(Permit::new(lane, (ticket, who.rank), Duration::ZERO));
+                let permit = Permit::new(lane, (ticket, who.rank), (asked_at, asked_at));
+                return Admission::Open(permit);
             }
             Asked::Waiting(waiter) => match lane.wait(waiter).await {
                 Waited::Granted(ticket) => ticket,
                 Waited::Closed { retry_after } => return Admission::Closed { retry_after },
             },
         };
-        let waited = lane.clock.monotonic().since(asked_at);
-        Admission::Open(Permit::new(lane, (ticket, who.rank), waited))
+        let granted_at = lane.clock.monotonic();
+        let permit = Permit::new(lane, (ticket, who.rank), (asked_at, granted_at));
+        Admission::Open(permit)
     }
 
     /// A permit as by [`Pacing::permit`], or `None` if it had to be waited for.
@@ -213,13 +273,13 @@ impl Pacing {
                 retry_after: breaker::WAIT_MAX,
             });
         };
-        match lane.with(|lane, now| lane.ask_at_once(who, now))? {
+        let asked_at = lane.clock.monotonic();
+        match lane.at(asked_at, |lane, now| lane.ask_at_once(who, now))? {
             Asked::Closed { retry_after } => Some(Admission::Closed { retry_after }),
-            Asked::Granted(ticket) => Some(Admission::Open(Permit::new(
-                lane,
-                (ticket, who.rank),
-                Duration::ZERO,
-            ))),
+            Asked::Granted(ticket) => {
+                let permit = Permit::new(lane, (ticket, who.rank), (asked_at, asked_at));
+                Some(Admission::Open(permit))
+            }
             Asked::Waiting(_) => None,
         }
     }
@@ -254,6 +314,13 @@ impl Pacing {
             .get(app)
             .map_or(0, |lane| lane.lock().in_flight())
     }
+
+    /// How many jobs of the app wait for a permit, or for a further call under one; 0 for an app
+    /// that is not configured.
+    #[must_use]
+    pub fn waiting(&self, app: &AppName) -> usize {
+        self.lanes.get(app).map_or(0, |lane| lane.lock().waiting())
+    }
 }
 
 impl fmt::Debug for Pacing {
@@ -268,23 +335,36 @@ pub struct Permit {
     lane: Arc<SharedLane>,
     ticket: u64,
     rank: Rank,
-    waited: Duration,
+    asked_at: Monotonic,
+    granted_at: Monotonic,
 }
 
 impl Permit {
-    fn new(lane: &Arc<SharedLane>, (ticket, rank): (u64, Rank), waited: Duration) -> Self {
+    fn new(
+        lane: &Arc<SharedLane>,
+        (ticket, rank): (u64, Rank),
+        (asked_at, granted_at): (Monotonic, Monotonic),
+    ) -> Self {
         Self {
             lane: Arc::clone(lane),
             ticket,
             rank,
-            waited,
+            asked_at,
+            granted_at,
         }
     }
 
     /// How long the job waited for the permit.
     #[must_use]
     pub fn waited(&self) -> Duration {
-        self.waited
+        self.granted_at.since(self.asked_at)
+    }
+
+    /// Whether the call that came with the permit still has its place in the rate. Ask right before
+    /// the call; when it has not, take another by [`Permit::next_call`].
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.lane.clock.monotonic().since(self.granted_at) <= FRESH_MAX
     }
 
     /// Waits until the same job may make another call, `call`, in the same slot. An open breaker
@@ -330,9 +410,24 @@ impl SharedLane {
         self.lane.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut Lane, Monotonic) -> T) -> T {
-        let now = self.clock.monotonic();
-        act(&mut self.lock(), now)
+    fn with<T>(self: &Arc<Self>, act: impl FnOnce(&mut Lane, Monotonic) -> T) -> T {
+        self.at(self.clock.monotonic(), act)
+    }
+
+    /// Does something with the lane at `now`, and books what it needs afterwards.
+    fn at<T>(self: &Arc<Self>, now: Monotonic, act: impl FnOnce(&mut Lane, Monotonic) -> T) -> T {
+        let mut lane = self.lock();
+        let done = act(&mut lane, now);
+        let Some(rate) = &self.rate else {
+            return done;
+        };
+        let mut need = lane.need(now);
+        drop(lane);
+        while let Some((call, calls)) = need {
+            Booking::new(Arc::clone(self), call, calls, now).start(rate);
+            need = self.lock().need(now);
+        }
+        done
     }
 
     async fn wait(self: &Arc<Self>, waiter: Arc<Waiter>) -> Waited {
@@ -367,7 +462,7 @@ impl SharedLane {
 
 /// A place in a queue, given up when it is dropped.
 struct Place<'a> {
-    lane: &'a SharedLane,
+    lane: &'a Arc<SharedLane>,
     waiter: &'a Waiter,
     held: Held,
 }

@@ -8,3 +8,4 @@ pub mod clock;
 pub mod gateway;
 pub mod ledger;
 pub mod notifications;
+pub mod rate;

@@ -155,7 +155,12 @@ impl Ledger for MemoryLedger {
         })
     }
 
-    async fn replicated(&self, replicas: u32, _timeout: Duration) -> Result<bool, LedgerError> {
+    async fn replicated(
+        &self,
+        _key: &JobKey,
+        replicas: u32,
+        _timeout: Duration,
+    ) -> Result<bool, LedgerError> {
         Ok(replicas == 0)
     }
 

@@ -7,6 +7,7 @@
 //!
 //! The client library's own recovery is off: when its attempts run out, consumers hang silently.
 
+mod acks;
 pub mod client;
 mod connection;
 mod consumer;
@@ -19,6 +20,7 @@ mod supervisor;
 mod topology;
 pub mod workbench;
 
+use std::fmt;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -63,8 +65,11 @@ const CLOSE_WAIT_MAX: Duration = Duration::from_secs(15);
 /// How to reach RabbitMQ and what to declare there.
 #[derive(Clone, Debug)]
 pub struct RabbitmqOptions {
-    /// The broker, or the nodes of its cluster, tried in turn: `amqp://user:password@host:port/vhost`.
+    /// The broker, or the nodes of its cluster, tried in turn: `amqp://user:password@host:port/vhost`,
+    /// or `amqps://` for TLS.
     pub urls: Vec<SecretString>,
+    /// Whom to trust and who we are, where the URLs are `amqps://`.
+    pub tls: RabbitmqTls,
     /// What every name begins with.
     pub prefix: String,
     /// Unacknowledged deliveries at a time, per kind: in its normal lane (shared by its shards), and
@@ -90,6 +95,24 @@ pub struct RabbitmqOptions {
     pub connection_name: String,
 }
 
+/// Certificates for TLS, as PEM.
+#[derive(Clone, Default)]
+pub struct RabbitmqTls {
+    /// Authorities that are trusted beside the system's.
+    pub ca: Option<String>,
+    /// Our certificate and its private key, for brokers that ask who we are.
+    pub identity: Option<(String, SecretString)>,
+}
+
+impl fmt::Debug for RabbitmqTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RabbitmqTls")
+            .field("ca", &self.ca.is_some())
+            .field("identity", &self.identity.is_some())
+            .finish()
+    }
+}
+
 impl RabbitmqOptions {
     /// The defaults, with no address yet.
     #[must_use]
@@ -98,6 +121,7 @@ impl RabbitmqOptions {
         const HUNDRED_THOUSAND: NonZeroU32 = NonZeroU32::new(100_000).unwrap();
         Self {
             urls: Vec::new(),
+            tls: RabbitmqTls::default(),
             prefix: prefix.to_owned(),
             prefetch: Prefetch::default(),
             shards: Shards::default(),
@@ -256,7 +280,7 @@ impl Broker for RabbitmqBroker {
 
     async fn ack(&self, delivery: &DeliveryTag) -> Settlement {
         match self.way(delivery) {
-            Some(way) => way.ack(delivery).await,
+            Some(way) => way.ack(delivery),
             None => Settlement::Lost,
         }
     }
@@ -344,6 +368,7 @@ impl Broker for RabbitmqBroker {
 
     async fn close(&self) {
         self.set_mode(Mode::Stopped);
+        join_all(self.lanes.iter().map(|lane| lane.flush())).await;
         self.end.cancel();
         let tasks = {
             let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,12 +2,22 @@
 //!
 //! Every command is on a single key. A fresh job that settles costs two round trips: one
 //! `SET … NX GET` for the claim and one script for the settling. Needs Redis 7.0 or newer, or
-//! Valkey, as a master with `maxmemory-policy noeviction`.
+//! Valkey, with `maxmemory-policy noeviction`: one server, a master that sentinels name, or a
+//! cluster.
 
+mod cluster;
 mod connection;
+mod error;
+mod exchange;
 mod inspector;
 mod keys;
+mod locator;
+mod options;
+mod rate;
+mod routes;
 mod server;
+mod shard;
+mod slots;
 mod supervisor;
 mod tripwire;
 pub mod value;
@@ -18,14 +28,14 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{Cmd, FromRedisValue, Script, Value};
-use secrecy::SecretString;
+use redis::{Cmd, Script, Value};
 use tokio_util::task::AbortOnDropHandle;
 
-pub use crate::adapters::redis_ledger::connection::ConnectError;
 use crate::adapters::redis_ledger::connection::NoAnswer;
-pub use crate::adapters::redis_ledger::inspector::RedisInspector;
+pub use crate::adapters::redis_ledger::error::ConnectError;
+pub use crate::adapters::redis_ledger::inspector::{Master, RedisInspector};
 use crate::adapters::redis_ledger::keys::{job_of_member, member};
+pub use crate::adapters::redis_ledger::options::{RedisLedgerOptions, RedisMode, RedisTls};
 pub use crate::adapters::redis_ledger::server::{Persistence, ServerFacts};
 use crate::adapters::redis_ledger::supervisor::Supervisor;
 use crate::adapters::redis_ledger::value::{Indexed, decode, encode, indexed, is_settled};
@@ -50,40 +60,7 @@ const TOLD: &[u8] = b"1";
 /// How many keys one step of a scan asks for.
 const SCAN_COUNT: usize = 500;
 
-/// Where the ledger is and how it is kept.
-#[derive(Clone, Debug)]
-pub struct RedisLedgerOptions {
-    /// `redis://[user:password@]host[:port][/database]`, or `rediss://` for TLS.
-    pub url: SecretString,
-    /// What the name of every key starts with; `hongbao` by default.
-    pub prefix: String,
-    /// How long opening a connection may take, logging in included.
-    pub connect_timeout: Duration,
-    /// How long the answer to one command may take. A command without an answer in time may have
-    /// been executed.
-    pub response_timeout: Duration,
-    /// How long a settled entry is kept, whole milliseconds, at least one.
-    pub retention: Duration,
-    /// How often the canary is looked at; a flush goes unnoticed for so long at most.
-    pub check_interval: Duration,
-}
-
-impl RedisLedgerOptions {
-    /// The defaults for the server at `url`.
-    #[must_use]
-    pub fn new(url: SecretString) -> Self {
-        Self {
-            url,
-            prefix: "hongbao".to_owned(),
-            connect_timeout: Duration::from_secs(2),
-            response_timeout: Duration::from_secs(1),
-            retention: Duration::from_secs(7 * 24 * 60 * 60),
-            check_interval: Duration::from_millis(250),
-        }
-    }
-}
-
-/// The ledger in one Redis server. Dropping it ends its supervisor and closes the connection.
+/// The ledger in Redis. Dropping it ends its supervisor and closes the connections.
 pub struct RedisLedger {
     supervisor: Arc<Supervisor>,
     _task: AbortOnDropHandle<()>,
@@ -114,7 +91,7 @@ impl RedisLedger {
         random: Arc<dyn Random>,
     ) -> Result<Self, ConnectError> {
         let supervisor = Arc::new(Supervisor::new(options, clock, random)?);
-        supervisor.connect().await?;
+        supervisor.connect_all().await?;
         let task = tokio::spawn(Arc::clone(&supervisor).run());
         Ok(Self {
             supervisor,
@@ -122,15 +99,11 @@ impl RedisLedger {
         })
     }
 
-    /// What the server said of itself at the last connect, its clock's distance from ours included.
+    /// What the server, or the first master of a cluster, said of itself at the last connect, its
+    /// clock's distance from ours included.
     #[must_use]
     pub fn server(&self) -> Option<ServerFacts> {
         self.supervisor.facts()
-    }
-
-    async fn call<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, LedgerError> {
-        let limit = self.supervisor.options.response_timeout;
-        self.supervisor.link()?.call(command, limit).await
     }
 
     /// Runs the script: `new` is the new value, empty to remove the key.
@@ -141,13 +114,10 @@ impl RedisLedger {
         new: &[u8],
         life_ms: u64,
     ) -> Result<Changed, LedgerError> {
-        let link = self.supervisor.link()?;
-        let mut connection = link.connection.clone();
-        let mut invocation = COMPARE_AND_SET.key(self.supervisor.keys.entry(key));
+        let name = self.supervisor.keys.entry(key);
+        let mut invocation = COMPARE_AND_SET.key(&name);
         invocation.arg(&*old.0).arg(new).arg(life_ms);
-        let exchange = invocation.invoke_async(&mut connection);
-        let limit = self.supervisor.options.response_timeout;
-        let answer: Value = link.exchange(limit, exchange).await?;
+        let answer: Value = self.evaluate(&name, &COMPARE_AND_SET, &invocation).await?;
         if let Value::BulkString(bytes) = answer {
             Ok(Changed::Other(bytes))
         } else if answer == Value::Nil {
@@ -183,7 +153,8 @@ impl RedisLedger {
             (Some(Entry::InFlight(_)), Indexed::No | Indexed::Maybe)
             | (Some(Entry::Settled(_)) | None, Indexed::No) => return,
         };
-        if let Err(error) = self.call::<Value>(&command).await {
+        let index = self.supervisor.keys.unsettled();
+        if let Err(error) = self.call::<Value>(&index, &command).await {
             tracing::debug!(%error, "could not keep the index of unsettled jobs");
         }
     }
@@ -192,27 +163,6 @@ impl RedisLedger {
         let mut remove = redis::cmd("ZREM");
         remove.arg(self.supervisor.keys.unsettled()).arg(members);
         remove
-    }
-
-    /// The first byte of each job's value, `None` where there is no value.
-    async fn heads(&self, keys: &[JobKey]) -> Result<Vec<Option<u8>>, LedgerError> {
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut pipeline = redis::pipe();
-        for key in keys {
-            pipeline
-                .cmd("GETRANGE")
-                .arg(self.supervisor.keys.entry(key))
-                .arg(0)
-                .arg(0);
-        }
-        let link = self.supervisor.link()?;
-        let mut connection = link.connection.clone();
-        let exchange = pipeline.query_async(&mut connection);
-        let limit = self.supervisor.options.response_timeout;
-        let heads: Vec<Vec<u8>> = link.exchange(limit, exchange).await?;
-        Ok(heads.iter().map(|head| head.first().copied()).collect())
     }
 }
 
@@ -240,16 +190,14 @@ fn versioned(key: &JobKey, bytes: Vec<u8>) -> Result<Versioned, LedgerError> {
 impl Ledger for RedisLedger {
     async fn insert(&self, key: &JobKey, entry: &Entry) -> Result<Written, LedgerError> {
         let bytes = encode(key, entry, Indexed::No);
+        let name = self.supervisor.keys.entry(key);
         let mut set = redis::cmd("SET");
-        set.arg(self.supervisor.keys.entry(key))
-            .arg(&bytes)
-            .arg("NX")
-            .arg("GET");
+        set.arg(&name).arg(&bytes).arg("NX").arg("GET");
         let life_ms = self.life_ms(entry);
         if life_ms > 0 {
             set.arg("PX").arg(life_ms);
         }
-        let found: Option<Vec<u8>> = self.call(&set).await?;
+        let found: Option<Vec<u8>> = self.call(&name, &set).await?;
         if let Some(found) = found {
             return versioned(key, found).map(|found| Written::Found(Box::new(found)));
         }
@@ -258,9 +206,10 @@ impl Ledger for RedisLedger {
     }
 
     async fn read(&self, key: &JobKey) -> Result<Option<Versioned>, LedgerError> {
+        let name = self.supervisor.keys.entry(key);
         let mut get = redis::cmd("GET");
-        get.arg(self.supervisor.keys.entry(key));
-        let found: Option<Vec<u8>> = self.call(&get).await?;
+        get.arg(&name);
+        let found: Option<Vec<u8>> = self.call(&name, &get).await?;
         found.map(|bytes| versioned(key, bytes)).transpose()
     }
 
@@ -300,11 +249,16 @@ impl Ledger for RedisLedger {
 
     /// Waits on a connection of its own, since WAIT holds up every command after it. A write there
     /// comes after all others at the server, so that waiting for it covers them.
-    async fn replicated(&self, replicas: u32, timeout: Duration) -> Result<bool, LedgerError> {
+    async fn replicated(
+        &self,
+        key: &JobKey,
+        replicas: u32,
+        timeout: Duration,
+    ) -> Result<bool, LedgerError> {
         if replicas == 0 {
             return Ok(true);
         }
-        let link = self.supervisor.link()?;
+        let link = self.supervisor.link(&self.supervisor.keys.entry(key))?;
         let _turn = link.fence_turn.lock().await;
         let opening = link
             .fence
@@ -316,7 +270,7 @@ impl Ledger for RedisLedger {
         let mut pipeline = redis::pipe();
         pipeline
             .cmd("SET")
-            .arg(self.supervisor.keys.fence())
+            .arg(&link.fence_key)
             .arg("1")
             .ignore()
             .cmd("WAIT")
@@ -334,16 +288,17 @@ impl Ledger for RedisLedger {
         due_before: UnixMillis,
         limit: usize,
     ) -> Result<Vec<JobKey>, LedgerError> {
+        let index = self.supervisor.keys.unsettled();
         let mut range = redis::cmd("ZRANGE");
         range
-            .arg(self.supervisor.keys.unsettled())
+            .arg(&index)
             .arg("-inf")
             .arg(format!("({}", due_before.0))
             .arg("BYSCORE")
             .arg("LIMIT")
             .arg(0)
             .arg(limit);
-        let members: Vec<String> = self.call(&range).await?;
+        let members: Vec<String> = self.call(&index, &range).await?;
         let mut keys = Vec::with_capacity(members.len());
         let mut stale = Vec::new();
         for member in members {
@@ -362,19 +317,30 @@ impl Ledger for RedisLedger {
         }
         // Otherwise what is over would in time hide what is not.
         if !stale.is_empty() {
-            self.call::<Value>(&self.leave_index(&stale)).await?;
+            self.call::<Value>(&index, &self.leave_index(&stale))
+                .await?;
         }
         Ok(unsettled)
     }
 
     async fn scan(&self, cursor: ScanCursor) -> Result<(Vec<JobKey>, ScanCursor), LedgerError> {
+        let (link, next_server) = self.supervisor.link_of_slot(cursor.server)?;
         let mut scan = redis::cmd("SCAN");
-        scan.arg(cursor.0)
+        scan.arg(cursor.position)
             .arg("MATCH")
             .arg(self.supervisor.keys.entries_pattern())
             .arg("COUNT")
             .arg(SCAN_COUNT);
-        let (next, names): (u64, Vec<Vec<u8>>) = self.call(&scan).await?;
+        let limit = self.supervisor.options.response_timeout;
+        let (position, names): (u64, Vec<Vec<u8>>) = link.call(&scan, limit).await?;
+        let next = match (position, next_server) {
+            (0, None) => ScanCursor::START,
+            (0, Some(server)) => ScanCursor {
+                server,
+                position: 0,
+            },
+            (position, _) => ScanCursor { position, ..cursor },
+        };
         let keys: Vec<JobKey> = names
             .iter()
             .filter_map(|name| self.supervisor.keys.job_of_entry(name))
@@ -386,13 +352,14 @@ impl Ledger for RedisLedger {
             .filter(|(_, head)| head.is_some_and(|head| !is_settled(head)))
             .map(|(key, _)| key)
             .collect();
-        Ok((unsettled, ScanCursor(next)))
+        Ok((unsettled, next))
     }
 
     async fn mark(&self, notice: &NoticeKey) -> Result<Option<Mark>, LedgerError> {
+        let name = self.supervisor.keys.notice(notice);
         let mut get = redis::cmd("GET");
-        get.arg(self.supervisor.keys.notice(notice));
-        let found: Option<Vec<u8>> = self.call(&get).await?;
+        get.arg(&name);
+        let found: Option<Vec<u8>> = self.call(&name, &get).await?;
         match found.as_deref() {
             None => Ok(None),
             Some(BEGUN) => Ok(Some(Mark::Begun)),
@@ -402,15 +369,16 @@ impl Ledger for RedisLedger {
     }
 
     async fn set_mark(&self, notice: &NoticeKey, mark: Mark) -> Result<(), LedgerError> {
+        let name = self.supervisor.keys.notice(notice);
         let mut set = redis::cmd("SET");
-        set.arg(self.supervisor.keys.notice(notice))
+        set.arg(&name)
             .arg(match mark {
                 Mark::Begun => BEGUN,
                 Mark::Told => TOLD,
             })
             .arg("PX")
             .arg(millis(self.supervisor.options.retention).max(1));
-        self.call::<Value>(&set).await?;
+        self.call::<Value>(&name, &set).await?;
         Ok(())
     }
 

@@ -10,11 +10,11 @@ use crate::adapters::alipay::{AlipayError, AlipayGateway, AlipayOptions};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::memory_broker::MemoryBroker;
 use crate::adapters::memory_ledger::MemoryLedger;
-use crate::adapters::rabbitmq::{Prefetch, RabbitmqBroker, RabbitmqOptions};
+use crate::adapters::rabbitmq::{Prefetch, RabbitmqBroker, RabbitmqOptions, RabbitmqTls};
 use crate::adapters::random::SystemRandom;
-use crate::adapters::redis_ledger::{RedisLedger, RedisLedgerOptions};
+use crate::adapters::redis_ledger::{RedisLedger, RedisLedgerOptions, RedisMode, RedisTls};
 use crate::app::alipay_setup;
-use crate::app::config::{Config, ConfigProblem, Problems, ServerUrl, Servers};
+use crate::app::config::{Config, ConfigProblem, Problems, RedisModeConfig, ServerUrl, Servers};
 use crate::app::metrics::Metrics;
 use crate::app::worker::{FairnessOptions, Ports, Worker, WorkerOptions};
 use crate::domain::ident::AppName;
@@ -27,6 +27,7 @@ use crate::ports::clock::{Clock, Random};
 use crate::ports::gateway::{CallObserver, Gateway as _};
 use crate::ports::ledger::Ledger;
 use crate::ports::notifications::Notifications;
+use crate::ports::rate::SharedRate;
 
 /// Why the daemon cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -69,8 +70,7 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The metrics of the configured apps.
     pub metrics: Arc<Metrics>,
-    /// The permits of the configured apps.
-    pub pacing: Arc<Pacing>,
+    apps: Vec<AppName>,
     gateway: Arc<AlipayGateway>,
 }
 
@@ -87,12 +87,11 @@ pub fn prepare(config: &Config) -> Result<Parts, StartError> {
     let metrics = Arc::new(Metrics::new(&apps));
     let observer: Arc<dyn CallObserver> = Arc::<Metrics>::clone(&metrics);
     options.observer = Some(observer);
-    let pacing = Pacing::new(pacing_options(config), &apps, Arc::clone(&clock));
     let gateway = gateway(config, options, Arc::clone(&clock)).map_err(StartError::Config)?;
     Ok(Parts {
         clock,
         metrics,
-        pacing,
+        apps,
         gateway: Arc::new(gateway),
     })
 }
@@ -121,11 +120,17 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
     let Parts {
         clock,
         metrics,
-        pacing,
+        apps,
         gateway,
     } = parts;
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
-    let ledger = ledger(config, &clock, &random).await?;
+    let (ledger, rate) = ledger(config, &clock, &random).await?;
+    let (options, paced) = (pacing_options(config), Arc::clone(&clock));
+    let pacing = match rate {
+        Some(rate) => Pacing::shared(options, &apps, paced, rate),
+        // The embedded servers are of this process alone.
+        None => Pacing::new(options, &apps, paced),
+    };
     let (broker, embedded) = broker(config, &clock, &random).await?;
     let default_app = alipay_setup::default_app(config).filter(|app| gateway.apps().contains(app));
     let alipay = Arc::clone(&gateway);
@@ -235,16 +240,22 @@ fn worker_options(
     })
 }
 
+type LedgerAndRate = (Arc<dyn Ledger>, Option<Arc<dyn SharedRate>>);
+
 async fn ledger(
     config: &Config,
     clock: &Arc<dyn Clock>,
     random: &Arc<dyn Random>,
-) -> Result<Arc<dyn Ledger>, StartError> {
+) -> Result<LedgerAndRate, StartError> {
     let Some(options) = redis_options(config) else {
-        return Ok(Arc::new(MemoryLedger::new()));
+        return Ok((Arc::new(MemoryLedger::new()), None));
     };
     match RedisLedger::connect(options, Arc::clone(clock), Arc::clone(random)).await {
-        Ok(ledger) => Ok(Arc::new(ledger)),
+        Ok(ledger) => {
+            let ledger = Arc::new(ledger);
+            let rate: Arc<dyn SharedRate> = Arc::<RedisLedger>::clone(&ledger);
+            Ok((ledger, Some(rate)))
+        }
         Err(error) => Err(StartError::Server {
             server: "Redis",
             source: Box::new(error),
@@ -258,15 +269,31 @@ pub fn redis_options(config: &Config) -> Option<RedisLedgerOptions> {
     let Servers::Urls(urls) = &config.redis.servers else {
         return None;
     };
-    let url = urls.first().map(ServerUrl::expose).unwrap_or_default();
+    let tls = config.redis.tls.clone();
     Some(RedisLedgerOptions {
+        mode: match config.redis.mode.clone() {
+            RedisModeConfig::Standalone => RedisMode::Standalone,
+            RedisModeConfig::Cluster => RedisMode::Cluster,
+            RedisModeConfig::Sentinel { master, password } => {
+                RedisMode::Sentinel { master, password }
+            }
+        },
+        urls: urls.iter().map(secret).collect(),
+        tls: RedisTls {
+            ca: tls.ca,
+            identity: tls.identity,
+        },
         // One word names everything of one installation, in both servers.
         prefix: config.rabbitmq.prefix.clone(),
         connect_timeout: config.redis.connect_timeout,
         response_timeout: config.redis.response_timeout,
         retention: config.ledger.retention,
-        ..RedisLedgerOptions::new(SecretString::from(url))
+        ..RedisLedgerOptions::new(SecretString::default())
     })
+}
+
+fn secret(url: &ServerUrl) -> SecretString {
+    SecretString::from(url.expose())
 }
 
 type BrokerAndEmbedded = (Arc<dyn Broker>, Option<Arc<MemoryBroker>>);
@@ -310,10 +337,11 @@ pub fn rabbitmq_options(config: &Config) -> Option<RabbitmqOptions> {
     };
     let rabbitmq = &config.rabbitmq;
     Some(RabbitmqOptions {
-        urls: urls
-            .iter()
-            .map(|url| SecretString::from(url.expose()))
-            .collect(),
+        urls: urls.iter().map(secret).collect(),
+        tls: RabbitmqTls {
+            ca: rabbitmq.tls.ca.clone(),
+            identity: rabbitmq.tls.identity.clone(),
+        },
         prefix: rabbitmq.prefix.clone(),
         prefetch: Prefetch {
             disburse: rabbitmq.prefetch.disburse,

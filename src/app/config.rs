@@ -19,9 +19,11 @@ mod payments;
 mod problem;
 mod process;
 mod reader;
+mod redis;
 mod servers;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod values;
 
 use std::io::Read;
@@ -44,7 +46,9 @@ pub use crate::app::config::process::{
     AdminConfig, LogConfig, LogFormat, LogLevel, ShutdownConfig,
 };
 pub use crate::app::config::reader::read_again;
-pub use crate::app::config::servers::{Prefetch, RabbitmqConfig, RedisConfig, ServerUrl, Servers};
+pub use crate::app::config::redis::{RedisConfig, RedisModeConfig};
+pub use crate::app::config::servers::{Prefetch, RabbitmqConfig, ServerUrl, Servers};
+pub use crate::app::config::tls::TlsConfig;
 pub use crate::app::config::values::format_duration;
 
 /// Largest configuration file, in bytes.

@@ -53,10 +53,9 @@ impl ShowError {
     #[must_use]
     pub fn is_config(&self) -> bool {
         match self {
-            Self::Embedded | Self::Connect(ConnectError::Url(_) | ConnectError::LogIn { .. }) => {
-                true
-            }
-            Self::Connect(_) | Self::Read(_) => false,
+            Self::Embedded => true,
+            Self::Connect(error) => error.is_misconfigured(),
+            Self::Read(_) => false,
         }
     }
 }

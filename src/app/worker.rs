@@ -169,14 +169,15 @@ impl Worker {
         while let Some(delivery) = self.ports.broker.next(lane).await {
             let worker = Arc::clone(self);
             let aborted = self.aborted.clone();
-            self.tasks.spawn(async move {
+            // In a box: the runtime moves a task a dozen times, and this future has kilobytes.
+            self.tasks.spawn(Box::pin(async move {
                 tokio::select! {
                     biased;
                     // What can be finished without waiting is finished, even at the end.
                     () = worker.deliver(delivery) => {}
                     () = aborted.cancelled() => {}
                 }
-            });
+            }));
         }
     }
 

@@ -11,7 +11,8 @@ use crate::domain::time::Monotonic;
 use crate::pacing::breaker::{Breaker, Change, OpenReason, Passage};
 use crate::pacing::concurrency::Limit;
 use crate::pacing::line::{Line, Turn};
-use crate::pacing::rate::{Bucket, Token};
+use crate::pacing::rate::{Rate, Token};
+use crate::pacing::share::{Need, Share};
 use crate::pacing::{Applicant, PacedCall, PacingOptions, Party, Rank, Signal};
 
 /// A rank that was passed over so often by higher ones, although it could have gone, goes next.
@@ -54,7 +55,7 @@ pub(super) struct Lane {
 
 #[derive(Debug)]
 struct Method {
-    bucket: Bucket,
+    rate: Rate,
     /// Jobs that hold a slot, for a further call.
     further: VecDeque<Arc<Waiter>>,
     /// Jobs that want a slot, by rank.
@@ -111,10 +112,11 @@ pub(super) enum Standing {
 }
 
 impl Lane {
-    pub(super) fn new(options: &PacingOptions) -> Self {
+    /// Makes a lane whose methods each have what `rate` makes.
+    pub(super) fn new(options: &PacingOptions, rate: impl Fn() -> Rate) -> Self {
         Self {
             methods: PacedCall::ALL.map(|_| Method {
-                bucket: Bucket::new(options.requests_per_second),
+                rate: rate(),
                 further: VecDeque::new(),
                 fresh: Rank::ALL.map(|_| Line::default()),
                 timekeeper: None,
@@ -176,7 +178,7 @@ impl Lane {
         self.advance(now);
         let has_slot = self.has_slot(who.rank);
         let method = &mut self.methods[who.call.index()];
-        let goes = has_slot && method.further.is_empty() && method.bucket.take(now).is_some();
+        let goes = has_slot && method.further.is_empty() && method.rate.take(now).is_some();
         if goes {
             self.count_in(who.rank);
         }
@@ -187,7 +189,7 @@ impl Lane {
     pub(super) fn ask_further(&mut self, call: PacedCall, now: Monotonic) -> Asked {
         let ticket = self.next_ticket();
         let method = &mut self.methods[call.index()];
-        if method.further.is_empty() && method.bucket.take(now).is_some() {
+        if method.further.is_empty() && method.rate.take(now).is_some() {
             return Asked::Granted(ticket);
         }
         let waiter = Waiter::new(ticket, call, Want::Token);
@@ -206,7 +208,7 @@ impl Lane {
             None => {
                 let method = &self.methods[waiter.call.index()];
                 let keeps_time = method.timekeeper == Some(waiter.ticket);
-                Standing::Waits(keeps_time.then(|| method.bucket.wait(now)))
+                Standing::Waits(keeps_time.then(|| method.rate.wait(now)))
             }
         }
     }
@@ -217,7 +219,7 @@ impl Lane {
         let method = &mut self.methods[waiter.call.index()];
         match waiter.decision.get() {
             Some(Decision::Granted(token)) => {
-                method.bucket.give_back(*token);
+                method.rate.give_back(*token);
                 if let Want::SlotAndToken(rank, ..) = waiter.want {
                     self.count_out(rank);
                 }
@@ -253,6 +255,53 @@ impl Lane {
             }
         }
         self.advance(now);
+    }
+
+    /// What is to be booked in the shared calendar now, for the first method that needs it. Whoever
+    /// is told must book it and answer by [`Lane::booked`].
+    pub(super) fn need(&mut self, now: Monotonic) -> Option<(PacedCall, Need)> {
+        let has_slot = Rank::ALL.map(|rank| self.has_slot(rank));
+        PacedCall::ALL.into_iter().find_map(|call| {
+            let method = &mut self.methods[call.index()];
+            let lines = method.fresh.iter().zip(has_slot);
+            let fresh = lines.filter(|(_, has_slot)| *has_slot);
+            let fresh: usize = fresh.map(|(line, _)| line.len()).sum();
+            let waiting = method.further.len().saturating_add(fresh);
+            let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
+            let need = method.rate.share()?.need(waiting, now)?;
+            Some((call, need))
+        })
+    }
+
+    /// Learns by `learn` what was booked for `call`, and grants what can be granted with it.
+    pub(super) fn booked(
+        &mut self,
+        call: PacedCall,
+        now: Monotonic,
+        learn: impl FnOnce(&mut Share),
+    ) {
+        let method = &mut self.methods[call.index()];
+        method.rate.share().map(learn);
+        // Whoever keeps the time keeps another now.
+        method.timekeeper = None;
+        self.advance(now);
+    }
+
+    /// Whether the last attempt to book calls failed.
+    pub(super) fn is_failing(&mut self, call: PacedCall) -> bool {
+        let share = self.methods[call.index()].rate.share();
+        share.is_some_and(|share| share.is_failing())
+    }
+
+    /// How many jobs wait for a slot or a token.
+    pub(super) fn waiting(&self) -> usize {
+        let methods = self.methods.iter();
+        methods
+            .map(|method| {
+                let fresh: usize = method.fresh.iter().map(Line::len).sum();
+                method.further.len().saturating_add(fresh)
+            })
+            .sum()
     }
 
     fn next_ticket(&mut self) -> u64 {
@@ -301,7 +350,7 @@ impl Lane {
             .enumerate()
             .filter_map(|(index, method)| {
                 let ticket = method.fresh[rank.index()].first()?.ticket;
-                method.bucket.wait(now).is_zero().then_some((ticket, index))
+                method.rate.wait(now).is_zero().then_some((ticket, index))
             });
         fronts.min().map(|(_, index)| index)
     }
@@ -364,7 +413,7 @@ impl Method {
         if self.further.is_empty() {
             return false;
         }
-        let Some(token) = self.bucket.take(now) else {
+        let Some(token) = self.rate.take(now) else {
             return false;
         };
         if let Some(waiter) = self.further.pop_front() {
@@ -375,14 +424,14 @@ impl Method {
 
     /// Gives a token to the first of `rank` who wants a slot; `false` when there is none, or nobody.
     fn grant_fresh(&mut self, rank: Rank, now: Monotonic) -> bool {
-        let Some(token) = self.bucket.take(now) else {
+        let Some(token) = self.rate.take(now) else {
             return false;
         };
         if let Some(waiter) = self.fresh[rank.index()].pop() {
             waiter.decide(Decision::Granted(token));
             return true;
         }
-        self.bucket.give_back(token);
+        self.rate.give_back(token);
         false
     }
 

@@ -52,6 +52,10 @@ impl Line {
         self.waiting.insert(turn, waiter);
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub(super) fn first(&self) -> Option<&Arc<Waiter>> {
         self.waiting.first_key_value().map(|(_, waiter)| waiter)
     }

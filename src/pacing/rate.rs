@@ -1,13 +1,64 @@
-//! A token bucket: how many calls may start per second.
+//! How many calls may start per second: counted here, or booked in the calendar of all replicas.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::domain::time::Monotonic;
+use crate::pacing::share::Share;
 
 /// How many tokens a full bucket holds, as a part of a second's tokens: 20 ms of them. Enough to
 /// hide a timer's millisecond, little enough to stay near the rate in every single second.
 const BURST_PARTS: u32 = 50;
+
+/// Where the tokens of one method come from.
+#[derive(Debug)]
+pub(super) enum Rate {
+    /// This process alone.
+    Own(Bucket),
+    /// The calendar that all replicas share.
+    Shared(Share),
+}
+
+/// A token that was taken; it can be given back as long as it was not used.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Token {
+    /// The bucket's run, or the beginning of the calendar's window.
+    pub(super) stamp: u64,
+}
+
+impl Rate {
+    /// Takes a token, if there is one.
+    pub(super) fn take(&mut self, now: Monotonic) -> Option<Token> {
+        match self {
+            Self::Own(bucket) => bucket.take(now),
+            Self::Shared(share) => share.take(now),
+        }
+    }
+
+    /// How long until there is a token, as far as is known; zero when there is one.
+    pub(super) fn wait(&self, now: Monotonic) -> Duration {
+        match self {
+            Self::Own(bucket) => bucket.wait(now),
+            Self::Shared(share) => share.wait(now),
+        }
+    }
+
+    /// Gives back a token that was not used.
+    pub(super) fn give_back(&mut self, token: Token) {
+        match self {
+            Self::Own(bucket) => bucket.give_back(token),
+            Self::Shared(share) => share.give_back(token),
+        }
+    }
+
+    /// The share in the calendar, where there is one.
+    pub(super) fn share(&mut self) -> Option<&mut Share> {
+        match self {
+            Self::Own(_) => None,
+            Self::Shared(share) => Some(share),
+        }
+    }
+}
 
 /// A bucket of tokens that fills at a steady rate.
 ///
@@ -19,12 +70,6 @@ pub(super) struct Bucket {
     burst: u32,
     spent_until: Monotonic,
     /// Grows whenever tokens are taken after the bucket was full again.
-    run: u64,
-}
-
-/// A token that was taken; it can be given back as long as it was not used.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Token {
     run: u64,
 }
 
@@ -57,7 +102,7 @@ impl Bucket {
             self.run = self.run.saturating_add(1);
         }
         self.spent_until = self.spent_until.plus(self.interval);
-        Some(Token { run: self.run })
+        Some(Token { stamp: self.run })
     }
 
     /// How long until there is a token; zero when there is one.
@@ -69,7 +114,7 @@ impl Bucket {
     /// Gives back a token that was not used. Once the bucket was full again without it, it is
     /// worth nothing any more.
     pub(super) fn give_back(&mut self, token: Token) {
-        if token.run == self.run {
+        if token.stamp == self.run {
             let earlier = self.spent_until.0.saturating_sub(self.interval);
             self.spent_until = Monotonic(earlier);
         }

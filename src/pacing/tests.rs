@@ -273,6 +273,24 @@ async fn when_the_timekeeper_goes_the_next_in_line_keeps_the_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_came_with_a_permit_keeps_its_place_for_50_ms() {
+    let (pacing, clock) = pacing(1, 2, 2);
+    let _first = open(&pacing, PacedCall::Disburse).await;
+    // It counts from the grant, not from the asking.
+    let permit = open(&pacing, PacedCall::Disburse).await;
+    assert_eq!(permit.waited(), Duration::from_secs(1));
+    clock.sleep(Duration::from_millis(50)).await;
+    assert!(permit.is_fresh());
+    clock.sleep(Duration::from_millis(1)).await;
+    assert!(!permit.is_fresh());
+    permit.next_call(PacedCall::Disburse).await;
+    assert!(
+        !permit.is_fresh(),
+        "the next call is made at once or not at all"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_blocked_call_closes_the_lane_for_those_who_wait_too() {
     let (pacing, _clock) = pacing(100, 1, 1);
     let holder = open(&pacing, PacedCall::Disburse).await;

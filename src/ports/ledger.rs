@@ -49,13 +49,19 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError`]; the entry may have been removed all the same.
     async fn remove(&self, key: &JobKey, old: &Revision) -> Result<Removed, LedgerError>;
 
-    /// Waits until at least `replicas` replicas have everything this connection wrote, at most
-    /// `timeout`; `true` when they have (rule 8). With 0 it is `true` at once.
+    /// Waits until at least `replicas` replicas have everything that was written about `key` over
+    /// this connection, at most `timeout`; `true` when they have (rule 8). With 0 it is `true` at
+    /// once.
     ///
     /// # Errors
     ///
     /// [`LedgerError`].
-    async fn replicated(&self, replicas: u32, timeout: Duration) -> Result<bool, LedgerError>;
+    async fn replicated(
+        &self,
+        key: &JobKey,
+        replicas: u32,
+        timeout: Duration,
+    ) -> Result<bool, LedgerError>;
 
     /// Unsettled jobs that the advisory index says were due before `due_before`, oldest first, at
     /// most `limit`.
@@ -152,13 +158,21 @@ pub enum Removed {
     Changed,
 }
 
-/// Where a scan goes on.
+/// Where a scan goes on; what the numbers mean is the ledger's own affair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ScanCursor(pub u64);
+pub struct ScanCursor {
+    /// Which of several servers.
+    pub server: u16,
+    /// Where in it.
+    pub position: u64,
+}
 
 impl ScanCursor {
     /// Where a scan starts, and what it returns when it is over.
-    pub const START: Self = Self(0);
+    pub const START: Self = Self {
+        server: 0,
+        position: 0,
+    };
 }
 
 /// Why the ledger gave no answer.

@@ -32,6 +32,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/_sandbox/", get(page::show))
         .route("/_sandbox/operations", get(operations))
         .route("/_sandbox/books", get(books))
+        .route("/_sandbox/calls", get(calls))
         .route("/_sandbox/notifications", get(notifications))
         .route("/_sandbox/rotate", post(rotate))
         .route("/_sandbox/close", post(close))
@@ -57,6 +58,10 @@ async fn operations(Extracted(shared): Extracted<Shared>) -> Response {
 
 async fn books(Extracted(shared): Extracted<Shared>) -> Response {
     json_answer(StatusCode::OK, &books_json(&shared.state.books()))
+}
+
+async fn calls(Extracted(shared): Extracted<Shared>) -> Response {
+    json_answer(StatusCode::OK, &shared.state.newest_calls())
 }
 
 async fn packets(Extracted(shared): Extracted<Shared>) -> Response {

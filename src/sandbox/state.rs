@@ -1,6 +1,6 @@
 //! What the gateway and the console share.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -21,6 +21,9 @@ use crate::sandbox::notices::{Answered, Board, Notice, Poster};
 
 /// How long a call waits at most for the first delivery of its notification.
 const FIRST_DELIVERIES_MAX: Duration = Duration::from_secs(5);
+
+/// Of so many calls it is remembered when they came.
+const NEWEST_CALLS_MAX: usize = 100_000;
 
 /// The wall clock, as an argument: milliseconds since 1970.
 pub type WallClock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
@@ -106,6 +109,8 @@ struct Traffic {
     calls: BTreeMap<&'static str, u64>,
     /// The second of the clock that is being counted, and its calls.
     windows: HashMap<&'static str, (u64, u32)>,
+    /// When the newest calls came, by the wall clock, the oldest first.
+    newest: VecDeque<(&'static str, UnixMillis)>,
 }
 
 impl State {
@@ -238,8 +243,13 @@ impl State {
 
     /// Counts a call; `false` when it is over `limit_per_second`.
     pub(crate) fn admit(&self, method: &'static str, limit_per_second: Option<u32>) -> bool {
-        let second = self.wall_now().0 / 1000;
+        let now = self.wall_now();
+        let second = now.0 / 1000;
         let mut traffic = held(&self.traffic);
+        if traffic.newest.len() >= NEWEST_CALLS_MAX {
+            traffic.newest.pop_front();
+        }
+        traffic.newest.push_back((method, now));
         *traffic.calls.entry(method).or_default() += 1;
         let Some(limit) = limit_per_second else {
             return true;
@@ -250,6 +260,15 @@ impl State {
         }
         window.1 = window.1.saturating_add(1);
         window.1 <= limit
+    }
+
+    /// When each of the newest [`NEWEST_CALLS_MAX`] calls came, by method, the oldest first.
+    pub(crate) fn newest_calls(&self) -> BTreeMap<&'static str, Vec<u64>> {
+        let mut calls: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (method, at) in &held(&self.traffic).newest {
+            calls.entry(*method).or_default().push(at.0);
+        }
+        calls
     }
 
     pub(crate) fn books(&self) -> Books {

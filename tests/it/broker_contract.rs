@@ -14,6 +14,7 @@ mod world;
 
 use std::sync::Arc;
 
+use hongbaod::adapters::rabbitmq::{ConnectError, RabbitmqOptions, check_topology};
 use hongbaod::domain::entry::{ReturnAddress, Ticket};
 use hongbaod::domain::job::Kind;
 use hongbaod::domain::lane::{Lane, Shards};
@@ -23,6 +24,8 @@ use hongbaod::ports::ledger::Connection;
 use tokio::time::timeout;
 
 use crate::clocks::elapsed;
+use crate::scale;
+use crate::servers::{amqps_url, tls_file};
 use world::{
     DELAY_MIN, PATIENCE, PREFETCH, World, arrival, body, event, eventually, job, nothing_arrives,
 };
@@ -452,6 +455,55 @@ async fn a_closed_broker_publishes_nothing(world: &dyn World) {
     );
 }
 
+/// Tries what a broker promises on the nodes at `urls`, with the certificates that `options` add: a
+/// few facts, or all of them where `tests/scale` asks for it.
+pub(crate) async fn facts_hold_at(urls: &[String], options: impl Fn(&mut RabbitmqOptions)) {
+    let count = if scale::jobs().is_some() {
+        usize::MAX
+    } else {
+        2
+    };
+    first_facts(count, async || {
+        rabbitmq::RabbitmqWorld::at(urls, &options).await
+    })
+    .await;
+}
+
+fn with_certificates(options: &mut RabbitmqOptions) {
+    options.tls.ca = Some(tls_file("ca.pem"));
+    options.tls.identity = Some((tls_file("client.pem"), tls_file("client.key").into()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_facts_hold_over_tls() {
+    facts_hold_at(&[amqps_url()], with_certificates).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_by_tls_that_is_not_trusted_or_does_not_trust_us_is_out_of_reach() {
+    let url = amqps_url();
+    let elsewhere = url.replace("127.0.0.1", "127.0.0.2");
+    for (url, ca, with_identity) in [
+        (&url, None, true),
+        (&url, Some("client.pem"), true),
+        (&url, Some("ca.pem"), false),
+        // The certificate is for another address.
+        (&elsewhere, Some("ca.pem"), true),
+    ] {
+        let mut options = rabbitmq::options(url, "tls");
+        with_certificates(&mut options);
+        options.tls.ca = ca.map(tls_file);
+        if !with_identity {
+            options.tls.identity = None;
+        }
+        let error = check_topology(&options).await.unwrap_err();
+        assert!(
+            matches!(error, ConnectError::Unreachable { .. }),
+            "{url} {ca:?} {with_identity}: {error:?}"
+        );
+    }
+}
+
 macro_rules! facts {
     ($($fact:ident),* $(,)?) => {
         mod on_memory {
@@ -468,11 +520,28 @@ macro_rules! facts {
                 world.demolish().await;
             })*
         }
+
+        /// Tries the facts one after the other on a broker that is reached otherwise: `count` of
+        /// them, each in a world of its own.
+        async fn first_facts(count: usize, world: impl AsyncFn() -> rabbitmq::RabbitmqWorld) {
+            let mut left = count;
+            $(
+                if left > 0 {
+                    left -= 1;
+                    eprintln!("fact: {}", stringify!($fact));
+                    let world = world().await;
+                    $fact(&world).await;
+                    world.demolish().await;
+                }
+            )*
+            assert!(left == 0 || count == usize::MAX, "there are fewer facts");
+        }
     };
 }
 
 facts!(
     a_published_job_arrives_as_it_was_sent,
+    an_event_reaches_every_subscriber,
     each_lane_has_its_own_queue,
     a_lane_that_is_not_there_delivers_nothing,
     a_full_lane_holds_up_no_other,
@@ -489,7 +558,6 @@ facts!(
     a_pause_does_not_raise_the_prefetch,
     jobs_that_nobody_takes_are_counted_as_waiting,
     a_buried_job_keeps_its_reason,
-    an_event_reaches_every_subscriber,
     a_reply_reaches_its_queue_and_a_missing_queue_is_unroutable,
     stopping_ends_next_but_keeps_what_is_held,
     many_waiters_share_the_deliveries,

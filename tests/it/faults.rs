@@ -7,4 +7,5 @@ mod forwarder;
 mod full_redis;
 mod ledger_memory;
 mod proxy;
+mod redis_failover;
 mod storm;

@@ -74,6 +74,15 @@ impl RabbitmqCluster {
         url.expect("the address among the variables").to_owned()
     }
 
+    /// The URLs of all nodes.
+    pub(crate) async fn urls(&self) -> Vec<String> {
+        let mut urls = Vec::new();
+        for node in NODES {
+            urls.push(self.url(node).await);
+        }
+        urls
+    }
+
     /// This instant by the file system's clock.
     pub(crate) fn mark(&self) -> SystemTime {
         rabbitmq_server::mark(self.directory.path())

@@ -465,18 +465,18 @@ async fn a_write_is_replicated_when_a_replica_has_it() {
     let ledger = connect(&master).await;
     let timeout = Duration::from_millis(50);
     stored(&ledger, &key(1), &settled(&key(1))).await;
-    assert!(!ledger.replicated(1, timeout).await.unwrap());
+    assert!(!ledger.replicated(&key(1), 1, timeout).await.unwrap());
 
     let port = master.port().to_string();
     let replica = RedisServer::start(&["--replicaof", "127.0.0.1", &port]);
-    assert!(ledger.replicated(1, PATIENCE).await.unwrap());
+    assert!(ledger.replicated(&key(1), 1, PATIENCE).await.unwrap());
     let mut redis = replica.connection().await;
     let name = format!("hongbao:{{{}}}", key(1));
     assert!(redis.exists::<_, bool>(&name).await.unwrap());
 
     // While one waits in vain, others go on.
-    let waiting = ledger.replicated(2, Duration::from_millis(250));
     let one = key(1);
+    let waiting = ledger.replicated(&one, 2, Duration::from_millis(250));
     let reading = ledger.read(&one);
     let (waited, read) = tokio::join!(waiting, reading);
     assert!(!waited.unwrap());
@@ -489,7 +489,8 @@ async fn many_who_wait_for_replicas_in_vain_do_not_cost_the_connection() {
     let master = RedisServer::start(&[]);
     let ledger = connect(&master).await;
     let before = ledger.health();
-    let waits = (0..12).map(|_| ledger.replicated(1, Duration::from_millis(250)));
+    let one = key(1);
+    let waits = (0..12).map(|_| ledger.replicated(&one, 1, Duration::from_millis(250)));
     for waited in futures_util::future::join_all(waits).await {
         assert!(!waited.unwrap());
     }

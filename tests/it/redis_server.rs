@@ -20,11 +20,7 @@ impl RedisServer {
     /// Starts an empty server without persistence; `arguments` come last and may change that.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let directory = TempDir::new().unwrap();
-        // The system gives a free port, which is free again once this listener is dropped.
-        let port = TcpListener::bind(("127.0.0.1", 0))
-            .and_then(|listener| listener.local_addr())
-            .unwrap()
-            .port();
+        let port = free_port();
         let arguments: Vec<String> = arguments.iter().map(|word| (*word).to_owned()).collect();
         let (process, log) = launch(&directory, port, &arguments);
         Self {
@@ -96,6 +92,13 @@ impl Drop for RedisServer {
         drop(self.process.kill());
         drop(self.process.wait());
     }
+}
+
+/// A port that is free now: the system gave it, and it is free again once the listener is dropped.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0));
+    let address = listener.and_then(|listener| listener.local_addr());
+    address.unwrap().port()
 }
 
 /// A plain connection to the server at `url`.

@@ -24,6 +24,27 @@ pub(crate) fn redis_url() -> String {
     address("HONGBAOD_TEST_REDIS")
 }
 
+/// Returns the address of that RabbitMQ by TLS, for clients with a certificate alone.
+pub(crate) fn amqps_url() -> String {
+    address("HONGBAOD_TEST_AMQPS")
+}
+
+/// Returns the address of that Redis by TLS.
+pub(crate) fn rediss_url() -> String {
+    address("HONGBAOD_TEST_REDISS")
+}
+
+/// Returns the path of a file beside the servers' certificates: `ca.pem`, `client.pem`, `client.key`,
+/// `server.pem` or `server.key`.
+pub(crate) fn tls_path(name: &str) -> String {
+    format!("{}/{name}", address("HONGBAOD_TEST_TLS"))
+}
+
+/// Returns what is in such a file.
+pub(crate) fn tls_file(name: &str) -> String {
+    std::fs::read_to_string(tls_path(name)).unwrap()
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "tests/run tells the tests by these variables where the servers are"

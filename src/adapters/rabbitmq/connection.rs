@@ -4,16 +4,21 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
+use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties, ErrorKind};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::adapters::rabbitmq::RabbitmqOptions;
 use crate::adapters::rabbitmq::topology::TopologyError;
+use crate::adapters::rabbitmq::{RabbitmqOptions, RabbitmqTls};
 
 /// How long one address may take, from the first packet to an open connection. The client has no
 /// deadline of its own: a stopped broker accepts TCP and never answers.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The largest frame, in bytes, unless an address says otherwise. The client keeps two buffers of 32
+/// frames for each connection, 8 MiB with the broker's 128 KiB; a body may have any number of frames.
+const FRAME_MAX: u32 = 32 * 1024;
 
 /// How long the broker may take to answer on an open connection. Declaring all queues for the first
 /// time takes it about a second.
@@ -122,10 +127,18 @@ impl Purpose {
 }
 
 /// Where to connect, and as whom.
-#[derive(Debug)]
 pub(crate) struct Dialer {
     addresses: Vec<Address>,
+    tls: RabbitmqTls,
     connection_name: String,
+}
+
+impl std::fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dialer")
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
 }
 
 /// One broker; not `Debug` by derive, as it holds the password.
@@ -163,6 +176,7 @@ impl Dialer {
             let position = index.saturating_add(1);
             let mut address = Address::parse(url).ok_or(ConnectError::Address { position })?;
             address.uri.query.heartbeat = Some(heartbeat_s.max(1));
+            address.uri.query.frame_max.get_or_insert(FRAME_MAX);
             addresses.push(address);
         }
         if addresses.is_empty() {
@@ -170,6 +184,7 @@ impl Dialer {
         }
         Ok(Self {
             addresses,
+            tls: options.tls.clone(),
             connection_name: options.connection_name.clone(),
         })
     }
@@ -202,7 +217,7 @@ impl Dialer {
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         // Boxed: the handshake's future is large and every supervisor would carry it.
         let attempt: BoxFuture<'_, lapin::Result<Connection>> =
-            Box::pin(Connection::connect_uri(address.uri.clone(), properties));
+            Box::pin(self.connect(address, properties));
         match tokio::time::timeout(CONNECT_TIMEOUT, attempt).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(source)) => Err(ConnectError::of(address, source)),
@@ -211,6 +226,25 @@ impl Dialer {
                 source: Box::new(NoAnswer(CONNECT_TIMEOUT)),
             }),
         }
+    }
+}
+
+impl Dialer {
+    async fn connect(
+        &self,
+        address: &Address,
+        properties: ConnectionProperties,
+    ) -> lapin::Result<Connection> {
+        let identity = self.tls.identity.as_ref();
+        let tls = OwnedTLSConfig {
+            cert_chain: self.tls.ca.clone(),
+            identity: identity.map(|(certificate, key)| OwnedIdentity::PKCS8 {
+                pem: certificate.as_bytes().to_vec(),
+                key: key.expose_secret().as_bytes().to_vec(),
+            }),
+        };
+        let runtime = lapin::runtime::default_runtime()?;
+        Connection::connect_uri_with_config(address.uri.clone(), properties, tls, runtime).await
     }
 }
 

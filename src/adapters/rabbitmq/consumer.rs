@@ -1,6 +1,9 @@
 //! Consuming: each lane by itself, from the queue to whoever asks for the next delivery.
 
-use std::collections::{HashSet, VecDeque};
+mod acknowledging;
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,20 +12,20 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
-    QueueDeclareOptions,
+    BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions,
 };
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection, Consumer, Queue};
 use tokio::sync::{Notify, watch};
 
+use crate::adapters::rabbitmq::acks::Outstanding;
 use crate::adapters::rabbitmq::connection::{ANSWER_TIMEOUT, NoAnswer, report};
 use crate::adapters::rabbitmq::lanes::{Drain, Found, look};
 use crate::adapters::rabbitmq::liveness::{Ailment, Liveness, Look, Room};
 use crate::adapters::rabbitmq::message::read_delivery;
 use crate::adapters::rabbitmq::topology::{Topology, TopologyError};
 use crate::domain::lane::Lane;
-use crate::ports::broker::{Delivery, DeliveryTag, Settlement};
+use crate::ports::broker::{Delivery, DeliveryTag};
 use crate::ports::clock::Clock;
 
 /// How long a lane waits before it replaces its channel.
@@ -101,6 +104,9 @@ pub(crate) struct Consumption {
     prefetch: u16,
     inbox: Mutex<Inbox>,
     arrived: Notify,
+    /// Rung when there is something to acknowledge.
+    done: Notify,
+    acknowledging: tokio::sync::Mutex<()>,
     mode: watch::Sender<Mode>,
     phase: watch::Sender<Phase>,
 }
@@ -116,15 +122,22 @@ struct Inbox {
 struct HeldChannel {
     number: u64,
     channel: Arc<Channel>,
-    /// Handed out or waiting.
-    unacked: HashSet<u64>,
+    /// Handed out, waiting, or done and not yet acknowledged.
+    outstanding: Outstanding,
 }
 
 impl Inbox {
+    /// The channel that the delivery came on, if it is still ours.
+    fn channel(&mut self, delivery: &DeliveryTag) -> Option<&mut HeldChannel> {
+        let held = self.held.as_mut();
+        held.filter(|held| held.number == delivery.channel)
+    }
+
     /// The next delivery, unless `prefetch` of them are in the worker's hands already: the broker
     /// counts for each consumer anew, so after a pause it sends more.
     fn hand_out(&mut self, prefetch: u16) -> Option<Delivery> {
-        let unacked = self.held.as_ref().map_or(0, |held| held.unacked.len());
+        let held = self.held.as_ref();
+        let unacked = held.map_or(0, |held| held.outstanding.held());
         if unacked.saturating_sub(self.waiting.len()) >= usize::from(prefetch) {
             return None;
         }
@@ -166,6 +179,8 @@ impl Consumption {
             prefetch,
             inbox: Mutex::new(Inbox::default()),
             arrived: Notify::new(),
+            done: Notify::new(),
+            acknowledging: tokio::sync::Mutex::default(),
             mode: watch::Sender::new(Mode::Consuming),
             phase: watch::Sender::new(Phase::Away),
         }
@@ -202,47 +217,9 @@ impl Consumption {
     pub(crate) fn holds(&self, delivery: &DeliveryTag) -> bool {
         self.inbox().held.as_ref().is_some_and(|held| {
             held.number == delivery.channel
-                && held.unacked.contains(&delivery.tag)
+                && held.outstanding.holds(delivery.tag)
                 && held.channel.status().connected()
         })
-    }
-
-    pub(crate) async fn ack(&self, delivery: &DeliveryTag) -> Settlement {
-        let Some(channel) = self.let_go(delivery) else {
-            return Settlement::Lost;
-        };
-        match channel
-            .basic_ack(delivery.tag, BasicAckOptions::default())
-            .await
-        {
-            Ok(()) => Settlement::Sent,
-            Err(_gone) => Settlement::Lost,
-        }
-    }
-
-    pub(crate) async fn hand_back(&self, delivery: &DeliveryTag) -> Settlement {
-        let Some(channel) = self.let_go(delivery) else {
-            return Settlement::Lost;
-        };
-        match requeue(&channel, delivery.tag).await {
-            Ok(()) => Settlement::Sent,
-            Err(_gone) => Settlement::Lost,
-        }
-    }
-
-    /// Takes a delivery out of the unacknowledged ones; a second acknowledgement of the same tag
-    /// would cost the channel.
-    fn let_go(&self, delivery: &DeliveryTag) -> Option<Arc<Channel>> {
-        let mut inbox = self.inbox();
-        let held = inbox.held.as_mut()?;
-        if held.number != delivery.channel || !held.unacked.remove(&delivery.tag) {
-            return None;
-        }
-        let channel = Arc::clone(&held.channel);
-        if !inbox.waiting.is_empty() {
-            self.arrived.notify_one();
-        }
-        Some(channel)
     }
 
     /// Asks for another mode; nothing changes once it was stopped.
@@ -314,7 +291,7 @@ impl Consumption {
         &self,
         connection: &Connection,
         around: &Surroundings,
-    ) -> Result<std::convert::Infallible, LaneError> {
+    ) -> Result<Infallible, LaneError> {
         if around.topology.is_retired(self.lane)
             && answered(look(&around.topology, self.lane, connection)).await? == Found::Nothing
         {
@@ -327,17 +304,29 @@ impl Consumption {
         self.inbox().held = Some(HeldChannel {
             number,
             channel: Arc::clone(&channel),
-            unacked: HashSet::with_capacity(usize::from(self.prefetch)),
+            outstanding: Outstanding::default(),
         });
+        tokio::select! {
+            ended = self.keep_mode(&channel, number, around) => ended,
+            ended = self.keep_acknowledging(&*around.clock) => ended,
+        }
+    }
+
+    async fn keep_mode(
+        &self,
+        channel: &Channel,
+        number: u64,
+        around: &Surroundings,
+    ) -> Result<Infallible, LaneError> {
         let mut mode = self.mode.subscribe();
         loop {
             let wanted = *mode.borrow_and_update();
             match wanted {
-                Mode::Consuming => self.consume(&channel, number, &mut mode, around).await?,
+                Mode::Consuming => self.consume(channel, number, &mut mode, around).await?,
                 Mode::Paused | Mode::Stopped => {
                     self.phase.send_replace(Phase::Resting);
                     self.end_if_stopped();
-                    self.rest(&channel, &mut mode, around).await?;
+                    self.rest(channel, &mut mode, around).await?;
                 }
             }
         }
@@ -390,11 +379,11 @@ impl Consumption {
     }
 
     fn look(&self, queue: &Queue, delivered: u64) -> Look {
-        let unacked = self
-            .inbox()
-            .held
-            .as_ref()
-            .map_or(0, |held| held.unacked.len());
+        // What is done counts at the broker until it is acknowledged.
+        let unacked = self.inbox().held.as_ref().map_or(0, |held| {
+            let outstanding = &held.outstanding;
+            outstanding.held().saturating_add(outstanding.done())
+        });
         Look {
             ready: queue.message_count(),
             consumers: queue.consumer_count(),
@@ -413,7 +402,7 @@ impl Consumption {
         {
             let mut inbox = self.inbox();
             if let Some(held) = inbox.held.as_mut() {
-                held.unacked.insert(tag);
+                held.outstanding.take_in(tag);
                 inbox.waiting.push_back(delivery);
             }
         }
@@ -431,16 +420,24 @@ impl Consumption {
         {
             let mut inbox = self.inbox();
             let waiting = std::mem::take(&mut inbox.waiting);
-            unwanted.extend(waiting.iter().map(|delivery| delivery.tag.tag));
             if let Some(held) = inbox.held.as_mut() {
                 for tag in &unwanted {
-                    held.unacked.remove(tag);
+                    held.outstanding.take_in(*tag);
                 }
+                unwanted.extend(waiting.iter().map(|delivery| delivery.tag.tag));
+                // Before anything is written: what is acknowledged meanwhile must not cover them.
+                unwanted.retain(|tag| held.outstanding.leave(*tag));
             }
         }
-        for tag in unwanted {
-            answered(requeue(channel, tag)).await?;
+        for tag in &unwanted {
+            answered(requeue(channel, *tag)).await?;
         }
+        if let Some(held) = self.inbox().held.as_mut() {
+            for tag in unwanted {
+                held.outstanding.left(tag);
+            }
+        }
+        self.done.notify_one();
         Ok(())
     }
 

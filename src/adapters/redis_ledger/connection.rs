@@ -4,6 +4,7 @@
 //! came back empty before the tripwire has looked at it. Here a new connection is handed out only
 //! after it was checked.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -11,12 +12,15 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo,
-    ProtocolVersion, PushInfo, PushKind, RedisError, RedisResult,
+    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind,
+    FromRedisValue, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo,
+    RedisError, RedisResult, TlsCertificates,
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Mutex, Notify, OnceCell};
 
+use crate::adapters::redis_ledger::error::ConnectError;
+use crate::adapters::redis_ledger::options::{RedisLedgerOptions, RedisTls};
 use crate::adapters::redis_ledger::tripwire::ServerIds;
 use crate::ports::ledger::LedgerError;
 
@@ -26,82 +30,6 @@ const TIMEOUTS_MAX: u32 = 3;
 
 /// Commands that may wait to be written; more of them wait outside.
 const PIPELINE_BUFFER: usize = 1_024;
-
-/// Why there is no connection to a server that could be the ledger.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// The URL cannot be read. The URL itself may hold a password and is not shown.
-    #[error("read the URL of Redis")]
-    Url(#[source] RedisError),
-    /// Nobody answers there.
-    #[error("reach Redis at {address}")]
-    Unreachable {
-        /// Host and port.
-        address: String,
-        /// What the system or the driver says.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// User or password are wrong or missing.
-    #[error("log in to Redis at {address}")]
-    LogIn {
-        /// Host and port.
-        address: String,
-        /// What the server says.
-        #[source]
-        source: RedisError,
-    },
-    /// The server answers, but not to what must be asked.
-    #[error("ask Redis for {what}")]
-    Ask {
-        /// The command.
-        what: &'static str,
-        /// What the server says.
-        #[source]
-        source: RedisError,
-    },
-    /// The server says too little of itself.
-    #[error("the server's INFO has no {field}")]
-    Info {
-        /// What is missing.
-        field: &'static str,
-    },
-    /// The server is too old.
-    #[error("the server is Redis {found}; 7.0 or newer is needed")]
-    Version {
-        /// Its version.
-        found: String,
-    },
-    /// The server throws entries away when its memory is full.
-    #[error("the server may evict entries: maxmemory-policy is {policy}; set it to noeviction")]
-    Eviction {
-        /// Its policy.
-        policy: String,
-    },
-    /// The server cannot be written to.
-    #[error("the server is a replica; the ledger needs the master")]
-    Replica,
-    /// A second connection to the same address met another server.
-    #[error("another server answers at the address of Redis")]
-    OtherServer,
-}
-
-impl ConnectError {
-    /// Whether it is the configuration that must be changed, not the server.
-    #[must_use]
-    pub const fn is_misconfigured(&self) -> bool {
-        match self {
-            Self::Url(_) | Self::LogIn { .. } => true,
-            Self::Unreachable { .. }
-            | Self::Ask { .. }
-            | Self::Info { .. }
-            | Self::Version { .. }
-            | Self::Eviction { .. }
-            | Self::Replica
-            | Self::OtherServer => false,
-        }
-    }
-}
 
 /// Why a command got no answer.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -117,21 +45,53 @@ pub(super) enum NoAnswer {
     Senseless,
 }
 
-/// Opens connections to one server.
-#[derive(Debug)]
+/// Where one server listens.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Address {
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+impl Address {
+    fn of(address: &ConnectionAddr) -> Option<Self> {
+        let (ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }) = address
+        else {
+            // The scheme of a socket's path is refused with the configuration.
+            return None;
+        };
+        Some(Self {
+            host: host.clone(),
+            port: *port,
+        })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// Opens connections to servers that share user, password, database and certificates.
+#[derive(Clone, Debug)]
 pub(super) struct Connector {
-    client: Client,
-    address: String,
+    info: ConnectionInfo,
     connect_timeout: Duration,
 }
 
 impl Connector {
-    pub(super) fn new(url: &SecretString, connect_timeout: Duration) -> Result<Self, ConnectError> {
-        let info = url
-            .expose_secret()
-            .into_connection_info()
-            .map_err(ConnectError::Url)?;
-        let address = info.addr().to_string();
+    /// Reads the URLs: how to connect, by the first of them, and where.
+    pub(super) fn new(options: &RedisLedgerOptions) -> Result<(Self, Vec<Address>), ConnectError> {
+        let mut addresses = Vec::with_capacity(options.urls.len());
+        let mut first = None;
+        for url in &options.urls {
+            let url = url.expose_secret();
+            let info = url.into_connection_info().map_err(ConnectError::Url)?;
+            addresses.extend(Address::of(info.addr()));
+            first.get_or_insert(info);
+        }
+        let info = first.ok_or(ConnectError::NoAddress)?;
+        let info = with_certificates(info, &options.tls)?;
         // RESP3 tells of a connection that went while nobody used it.
         let settings = info
             .redis_settings()
@@ -141,16 +101,29 @@ impl Connector {
         let info = info
             .set_redis_settings(settings)
             .set_tcp_settings(transport);
-        Ok(Self {
-            client: Client::open(info).map_err(ConnectError::Url)?,
-            address,
-            connect_timeout,
-        })
+        let connector = Self {
+            info,
+            connect_timeout: options.connect_timeout,
+        };
+        Ok((connector, addresses))
     }
 
-    /// Opens a connection; `wake` is notified when it breaks.
+    /// As this one, but with the sentinels' password: their URLs say how to log in to the master.
+    pub(super) fn to_sentinels(&self, password: Option<&SecretString>) -> Self {
+        let mut settings = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3);
+        if let Some(password) = password {
+            settings = settings.set_password(password.expose_secret());
+        }
+        Self {
+            info: self.info.clone().set_redis_settings(settings),
+            connect_timeout: self.connect_timeout,
+        }
+    }
+
+    /// Opens a connection; `state` is told when it breaks.
     pub(super) async fn open(
         &self,
+        address: &Address,
         state: Arc<LinkState>,
     ) -> Result<MultiplexedConnection, ConnectError> {
         let config = AsyncConnectionConfig::new()
@@ -166,43 +139,81 @@ impl Connector {
                     Ok(())
                 },
             );
-        let opening = self
-            .client
-            .get_multiplexed_async_connection_with_config(&config);
+        let client = Client::open(self.info_of(address)).map_err(ConnectError::Url)?;
+        let opening = client.get_multiplexed_async_connection_with_config(&config);
         match tokio::time::timeout(self.connect_timeout, opening).await {
             Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(self.connect_error(error)),
-            Err(_elapsed) => Err(self.silent(self.connect_timeout)),
+            Ok(Err(error)) => Err(connect_error(address, error)),
+            Err(_elapsed) => Err(silent(address, self.connect_timeout)),
         }
     }
 
-    /// The server did not answer within `limit`.
-    pub(super) fn silent(&self, limit: Duration) -> ConnectError {
-        ConnectError::Unreachable {
-            address: self.address.clone(),
-            source: Box::new(NoAnswer::TimedOut(limit)),
-        }
+    fn info_of(&self, address: &Address) -> ConnectionInfo {
+        let Address { host, port } = address.clone();
+        let address = if let ConnectionAddr::TcpTls {
+            insecure,
+            tls_params,
+            ..
+        } = self.info.addr()
+        {
+            ConnectionAddr::TcpTls {
+                host,
+                port,
+                insecure: *insecure,
+                tls_params: tls_params.clone(),
+            }
+        } else {
+            ConnectionAddr::Tcp(host, port)
+        };
+        self.info.clone().set_addr(address)
     }
+}
 
-    fn connect_error(&self, error: RedisError) -> ConnectError {
-        let address = self.address.clone();
-        let log_in = error.kind() == ErrorKind::AuthenticationFailed
-            || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"));
-        if log_in {
-            return ConnectError::LogIn {
-                address,
-                source: error,
-            };
-        }
-        if error.kind() == ErrorKind::RESP3NotSupported {
-            return ConnectError::Version {
-                found: "before 6.0".to_owned(),
-            };
-        }
-        ConnectError::Unreachable {
+/// Puts the certificates into how to connect, once and for all.
+fn with_certificates(info: ConnectionInfo, tls: &RedisTls) -> Result<ConnectionInfo, ConnectError> {
+    if tls.ca.is_none() && tls.identity.is_none() {
+        return Ok(info);
+    }
+    let bytes = |text: &str| text.as_bytes().to_vec();
+    let identity = tls.identity.as_ref();
+    let certificates = TlsCertificates {
+        root_cert: tls.ca.as_deref().map(bytes),
+        client_tls: identity.map(|(certificate, key)| ClientTlsConfig {
+            client_cert: bytes(certificate),
+            client_key: bytes(key.expose_secret()),
+        }),
+    };
+    let client = Client::build_with_tls(info, certificates);
+    let client = client.map_err(ConnectError::Certificates)?;
+    Ok(client.get_connection_info().clone())
+}
+
+/// The server did not answer within `limit`.
+pub(super) fn silent(address: &Address, limit: Duration) -> ConnectError {
+    ConnectError::Unreachable {
+        address: address.to_string(),
+        source: Box::new(NoAnswer::TimedOut(limit)),
+    }
+}
+
+fn connect_error(address: &Address, error: RedisError) -> ConnectError {
+    let address = address.to_string();
+    let log_in = error.kind() == ErrorKind::AuthenticationFailed
+        || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"));
+    if log_in {
+        return ConnectError::LogIn {
             address,
-            source: Box::new(error),
-        }
+            source: error,
+        };
+    }
+    if error.kind() == ErrorKind::RESP3NotSupported {
+        return ConnectError::Version {
+            found: "before 6.0".to_owned(),
+        };
+    }
+    ConnectError::Unreachable {
+        address,
+        source: Box::new(error),
     }
 }
 
@@ -212,6 +223,8 @@ pub(super) struct LinkState {
     broken: AtomicBool,
     /// The last write was refused for want of memory, disk or replicas.
     refusing: AtomicBool,
+    /// A node of a cluster said that another one has what was asked for, or that none has.
+    astray: AtomicBool,
     timeouts_in_a_row: AtomicU32,
     wake: Arc<Notify>,
 }
@@ -221,6 +234,7 @@ impl LinkState {
         Arc::new(Self {
             broken: AtomicBool::new(false),
             refusing: AtomicBool::new(false),
+            astray: AtomicBool::new(false),
             timeouts_in_a_row: AtomicU32::new(0),
             wake,
         })
@@ -252,6 +266,17 @@ impl LinkState {
         }
     }
 
+    /// Whether somebody was sent elsewhere since this was asked last.
+    pub(super) fn was_astray(&self) -> bool {
+        self.astray.swap(false, Ordering::AcqRel)
+    }
+
+    fn go_astray(&self) {
+        if !self.astray.swap(true, Ordering::AcqRel) {
+            self.wake.notify_one();
+        }
+    }
+
     fn answered(&self) {
         // Read first: on the hot path nothing is written to the shared line.
         if self.timeouts_in_a_row.load(Ordering::Relaxed) != 0 {
@@ -271,9 +296,12 @@ impl LinkState {
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) connection: MultiplexedConnection,
+    pub(super) address: Address,
     pub(super) state: Arc<LinkState>,
     /// The server's ids, by which a second connection is known to be to the same one.
     pub(super) ids: ServerIds,
+    /// What is written before a WAIT, see [`Keys::fence`](super::keys::Keys::fence).
+    pub(super) fence_key: String,
     /// Where WAIT waits, so that it holds up nothing else; opened when first needed.
     pub(super) fence: OnceCell<MultiplexedConnection>,
     /// Held while one waits there: WAITs on one connection are served one after the other, and
@@ -323,7 +351,12 @@ impl Link {
         self.state.answered();
         match code {
             // Nothing was executed, and it passes by itself.
-            "LOADING" | "BUSY" | "TRYAGAIN" | "MASTERDOWN" | "CLUSTERDOWN" => {
+            "LOADING" | "BUSY" | "TRYAGAIN" | "MASTERDOWN" | "ASK" => {
+                LedgerError::Unavailable(Box::new(error))
+            }
+            // Not executed either: which master has what is asked anew.
+            "MOVED" | "CLUSTERDOWN" => {
+                self.state.go_astray();
                 LedgerError::Unavailable(Box::new(error))
             }
             "READONLY" => {

@@ -1,9 +1,12 @@
-//! A look at the ledger's server from outside: reads only, and leaves no trace.
+//! A look at the ledger's servers from outside: reads only, and leaves no trace.
 
 use std::sync::Arc;
 
-use crate::adapters::redis_ledger::connection::{ConnectError, Link};
+use crate::adapters::redis_ledger::connection::{Link, NoAnswer};
+use crate::adapters::redis_ledger::error::ConnectError;
+use crate::adapters::redis_ledger::locator::Place;
 use crate::adapters::redis_ledger::server::ServerFacts;
+use crate::adapters::redis_ledger::slots::{Share, slot_of};
 use crate::adapters::redis_ledger::supervisor::Supervisor;
 use crate::adapters::redis_ledger::{RedisLedgerOptions, versioned};
 use crate::domain::entry::Entry;
@@ -11,15 +14,28 @@ use crate::domain::job::JobKey;
 use crate::ports::clock::{Clock, Random};
 use crate::ports::ledger::LedgerError;
 
-/// One connection for operators. Unlike [`RedisLedger`](super::RedisLedger) it plants no canary,
-/// and is not rebuilt.
+/// Connections for operators, one to each master. Unlike [`RedisLedger`](super::RedisLedger) it
+/// plants no canary, and is not rebuilt.
 pub struct RedisInspector {
     pub(super) supervisor: Supervisor,
-    pub(super) link: Link,
+    pub(super) links: Vec<(Place, Link)>,
+}
+
+/// One master as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Master {
+    /// Host and port.
+    pub address: String,
+    /// The hash slots that it has, such as `0-5460`; `None` where it has everything.
+    pub slots: Option<String>,
+    /// What it says of itself.
+    pub facts: ServerFacts,
+    /// Whether a ledger was here before: `false` at a first start, and after a flush.
+    pub has_canary: bool,
 }
 
 impl RedisInspector {
-    /// Connects; whether the server is fit is told by [`RedisInspector::facts`].
+    /// Connects to every master; whether they are fit is told by [`RedisInspector::masters`].
     ///
     /// # Errors
     ///
@@ -30,35 +46,42 @@ impl RedisInspector {
         random: Arc<dyn Random>,
     ) -> Result<Self, ConnectError> {
         let supervisor = Supervisor::new(options, clock, random)?;
-        let link = supervisor.open().await?;
-        Ok(Self { supervisor, link })
+        let mut links = Vec::new();
+        for place in supervisor.locator.masters(&[]).await? {
+            let link = supervisor.open(&place.address, place.share.tag()).await?;
+            links.push((place, link));
+        }
+        Ok(Self { supervisor, links })
     }
 
-    /// What the server says of itself.
+    /// The masters in the order of their slots, with what they say of themselves.
     ///
     /// # Errors
     ///
     /// [`ConnectError`] also for a server that is not fit to be a ledger.
-    pub async fn facts(&self) -> Result<ServerFacts, ConnectError> {
-        let mut connection = self.link.connection.clone();
-        let (_ids, facts) = self.supervisor.ask_facts(&mut connection).await?;
-        Ok(facts)
-    }
-
-    /// Whether a ledger was here before: `false` at a first start, and after a flush.
-    ///
-    /// # Errors
-    ///
-    /// [`ConnectError`].
-    pub async fn has_canary(&self) -> Result<bool, ConnectError> {
-        let mut exists = redis::cmd("EXISTS");
-        exists.arg(self.supervisor.keys.canary());
-        let mut connection = self.link.connection.clone();
-        let count: u64 = self
-            .supervisor
-            .ask(&mut connection, "EXISTS", &exists)
-            .await?;
-        Ok(count > 0)
+    pub async fn masters(&self) -> Result<Vec<Master>, ConnectError> {
+        let mut masters = Vec::with_capacity(self.links.len());
+        for (place, link) in &self.links {
+            let mut connection = link.connection.clone();
+            let asking = self.supervisor.ask_facts(&mut connection, &place.address);
+            let (_ids, facts) = asking.await?;
+            let canary = self.supervisor.keys.canary(place.share.tag());
+            let mut exists = redis::cmd("EXISTS");
+            exists.arg(canary);
+            let asking =
+                self.supervisor
+                    .ask::<u64>(&mut connection, &place.address, "EXISTS", &exists);
+            masters.push(Master {
+                address: place.address.to_string(),
+                slots: match &place.share {
+                    Share::Everything => None,
+                    Share::Slots(_) => Some(place.share.to_text()),
+                },
+                facts,
+                has_canary: asking.await? > 0,
+            });
+        }
+        Ok(masters)
     }
 
     /// Reads one job's entry.
@@ -67,10 +90,16 @@ impl RedisInspector {
     ///
     /// [`LedgerError`].
     pub async fn read(&self, key: &JobKey) -> Result<Option<Entry>, LedgerError> {
+        let name = self.supervisor.keys.entry(key);
+        let slot = slot_of(name.as_bytes());
+        let mut links = self.links.iter();
+        let Some((_, link)) = links.find(|(place, _)| place.share.has(slot)) else {
+            return Err(LedgerError::Unavailable(Box::new(NoAnswer::NotConnected)));
+        };
         let mut get = redis::cmd("GET");
-        get.arg(self.supervisor.keys.entry(key));
+        get.arg(name);
         let limit = self.supervisor.options.response_timeout;
-        let found: Option<Vec<u8>> = self.link.call(&get, limit).await?;
+        let found: Option<Vec<u8>> = link.call(&get, limit).await?;
         let found = found.map(|bytes| versioned(key, bytes)).transpose()?;
         Ok(found.map(|versioned| versioned.entry))
     }

@@ -48,9 +48,15 @@ impl Keys {
         format!("{}:notice:{{{key}}}", self.prefix)
     }
 
-    /// The tripwire's canary, a string that never expires.
-    pub(super) fn canary(&self) -> String {
-        format!("{}:canary", self.prefix)
+    /// The calendar of the calls of one app and method: `<prefix>:rate:{<app>:<method>}`.
+    pub(super) fn rate(&self, app: &AppName, method: &str) -> String {
+        format!("{}:rate:{{{app}:{method}}}", self.prefix)
+    }
+
+    /// The tripwire's canary, a string that never expires: one in all, or one per master of a
+    /// cluster, whose hash tag it bears.
+    pub(super) fn canary(&self, tag: Option<u32>) -> String {
+        self.own("canary", tag)
     }
 
     /// The advisory index: a sorted set of [`member`]s, scored by the millisecond they are due at.
@@ -58,9 +64,17 @@ impl Keys {
         format!("{}:unsettled", self.prefix)
     }
 
-    /// A string that is written only so that a WAIT covers everything written before it.
-    pub(super) fn fence(&self) -> String {
-        format!("{}:fence", self.prefix)
+    /// A string that is written only so that a WAIT covers everything written before it; per master
+    /// of a cluster, too.
+    pub(super) fn fence(&self, tag: Option<u32>) -> String {
+        self.own("fence", tag)
+    }
+
+    fn own(&self, name: &str, tag: Option<u32>) -> String {
+        match tag {
+            None => format!("{}:{name}", self.prefix),
+            Some(tag) => format!("{}:{name}:{{{tag}}}", self.prefix),
+        }
     }
 }
 
@@ -106,6 +120,13 @@ mod tests {
     }
 
     #[test]
+    fn a_calendar_is_of_one_app_and_method() {
+        let keys = Keys::new("hongbao".to_owned());
+        let name = keys.rate(&key().app, "disburse");
+        assert_eq!(name, "hongbao:rate:{main:disburse}");
+    }
+
+    #[test]
     fn other_keys_are_no_entries() {
         let keys = Keys::new("hongbao".to_owned());
         let operation = Operation {
@@ -127,10 +148,13 @@ mod tests {
         let name = "hongbao:notice:{main/notification/A1/B2/SUCCESS}";
         assert_eq!(keys.notice(&notice), name);
         for name in [
-            keys.canary(),
+            keys.canary(None),
+            keys.canary(Some(7)),
             keys.notice(&notice),
             keys.unsettled(),
-            keys.fence(),
+            keys.fence(None),
+            keys.fence(Some(7)),
+            keys.rate(&key().app, "disburse"),
             "hongbao:{}".to_owned(),
             "hongbao:{main}".to_owned(),
             "hongbao:{main:a b}".to_owned(),

@@ -1,6 +1,6 @@
 //! What a server says of itself, and whether it is fit to be a ledger.
 
-use crate::adapters::redis_ledger::connection::ConnectError;
+use crate::adapters::redis_ledger::error::ConnectError;
 use crate::adapters::redis_ledger::tripwire::ServerIds;
 
 /// The oldest server that knows `SET … NX GET`. Source: Redis SET, history, 7.0.0.
@@ -36,6 +36,11 @@ pub(super) struct Info {
     pub(super) version: String,
     pub(super) persistence: Persistence,
     pub(super) replicas: u32,
+}
+
+/// What the server runs as: `standalone`, `cluster` or `sentinel`; `None` where it does not say.
+pub(super) fn mode(text: &str) -> Option<&str> {
+    field(text, "redis_mode").ok().map(str::trim)
 }
 
 impl Info {

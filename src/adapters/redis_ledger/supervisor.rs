@@ -1,50 +1,50 @@
-//! Keeps one checked connection: looks at the canary, notices what broke, rebuilds for ever.
+//! Keeps a checked connection to each master: notices what broke or moved, and mends it for ever.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use redis::Cmd;
-use tokio::sync::{Notify, OnceCell, watch};
+use futures_util::future::join_all;
+use tokio::sync::{Notify, watch};
 
 use crate::adapters::redis_ledger::RedisLedgerOptions;
-use crate::adapters::redis_ledger::connection::{
-    ConnectError, Connector, Link, LinkState, NoAnswer,
-};
+use crate::adapters::redis_ledger::connection::{Link, NoAnswer};
+use crate::adapters::redis_ledger::error::ConnectError;
 use crate::adapters::redis_ledger::keys::Keys;
-use crate::adapters::redis_ledger::server::{Info, ServerFacts, followed_another};
-use crate::adapters::redis_ledger::tripwire::{Canary, Finding, ServerIds, Tripwire};
+use crate::adapters::redis_ledger::locator::{Locator, Place};
+use crate::adapters::redis_ledger::routes::Routes;
+use crate::adapters::redis_ledger::server::ServerFacts;
+use crate::adapters::redis_ledger::shard::Shard;
+use crate::adapters::redis_ledger::tripwire::{Finding, Tripwire};
 use crate::domain::backoff::Backoff;
-use crate::domain::time::UnixMillis;
 use crate::ports::clock::{Clock, Random};
 use crate::ports::ledger::{Connection, LedgerError, LedgerHealth};
 
 /// The first wait before an attempt to reconnect, at most; it doubles from there.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
-/// The longest wait between two attempts to reconnect.
+/// The longest wait between two attempts to reconnect to a server that stays where it is.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// A server's clock further away than this is warned of.
-const CLOCK_SKEW_MS_MAX: u64 = 1_000;
+/// The least time between two questions where the masters are.
+const LOOK_AROUND_PAUSE: Duration = Duration::from_millis(50);
 
 /// Everything that the ledger and its supervisor share.
 pub(super) struct Supervisor {
     pub(super) options: RedisLedgerOptions,
     pub(super) keys: Keys,
-    connector: Connector,
-    clock: Arc<dyn Clock>,
-    random: Arc<dyn Random>,
-    /// The present connection; `None` while it is rebuilt.
-    link: RwLock<Option<Arc<Link>>>,
-    tripwire: Mutex<Tripwire>,
-    facts: Mutex<Option<ServerFacts>>,
+    pub(super) locator: Locator,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Arc<dyn Random>,
+    /// Which connection each key takes: what is looked at for every command.
+    routes: RwLock<Routes>,
+    /// The present masters, in the order of their slots.
+    shards: Mutex<Vec<Arc<Shard>>>,
+    /// Whether the masters are known and work together.
+    is_whole: AtomicBool,
     pub(super) health: watch::Sender<LedgerHealth>,
-    wake: Arc<Notify>,
-}
-
-/// Whether the present connection is good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Good,
-    Broken,
+    /// Wakes whoever looks at the masters.
+    pub(super) wake: Arc<Notify>,
+    /// Wakes whoever connects to them.
+    mend: Notify,
 }
 
 impl Supervisor {
@@ -59,259 +59,223 @@ impl Supervisor {
             memory_losses: 0,
         };
         Ok(Self {
-            connector: Connector::new(&options.url, options.connect_timeout)?,
+            locator: Locator::new(&options)?,
             keys: Keys::new(options.prefix.clone()),
             options,
             clock,
             random,
-            link: RwLock::default(),
-            tripwire: Mutex::default(),
-            facts: Mutex::default(),
+            routes: RwLock::default(),
+            shards: Mutex::default(),
+            is_whole: AtomicBool::new(false),
             health: watch::Sender::new(health),
             wake: Arc::default(),
+            mend: Notify::new(),
         })
     }
 
-    /// The present connection.
+    /// The present connection to the master of a key.
     ///
     /// # Errors
     ///
     /// [`LedgerError::Unavailable`] while it is rebuilt.
-    pub(super) fn link(&self) -> Result<Arc<Link>, LedgerError> {
-        let link = self.link.read().unwrap_or_else(PoisonError::into_inner);
-        match link.as_ref() {
+    pub(super) fn link(&self, key: &str) -> Result<Arc<Link>, LedgerError> {
+        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        match routes.link(key) {
             Some(link) if !link.state.is_broken() => Ok(Arc::clone(link)),
             Some(_) | None => Err(LedgerError::Unavailable(Box::new(NoAnswer::NotConnected))),
         }
     }
 
-    /// What the server said of itself at the last connect.
+    /// The present connection to the master at this address, if it is one of a cluster.
+    pub(super) fn link_at(&self, address: &str) -> Option<Arc<Link>> {
+        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        let link = routes.link_at(address).cloned();
+        link.filter(|link| !link.state.is_broken())
+    }
+
+    /// The present connection to the master that has `slot`, and the first slot of the master after
+    /// it; `None` after the last one.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Unavailable`] while there is none.
+    pub(super) fn link_of_slot(&self, slot: u16) -> Result<(Arc<Link>, Option<u16>), LedgerError> {
+        let shards = self.shards();
+        let mut from_it = shards.iter().skip_while(|shard| !shard.share.has(slot));
+        let link = from_it.next().and_then(|shard| shard.link());
+        let next = from_it
+            .next()
+            .and_then(|shard| shard.share.ranges().first());
+        match link {
+            Some(link) => Ok((link, next.map(|(first, _)| *first))),
+            None => Err(LedgerError::Unavailable(Box::new(NoAnswer::NotConnected))),
+        }
+    }
+
+    /// The present masters, in the order of their slots.
+    pub(super) fn shards(&self) -> Vec<Arc<Shard>> {
+        self.locked_shards().clone()
+    }
+
+    /// What the first master said of itself at the last connect.
     pub(super) fn facts(&self) -> Option<ServerFacts> {
-        locked(&self.facts).clone()
+        self.shards().first().and_then(|shard| shard.facts())
     }
 
-    /// Opens a connection and checks nothing.
-    pub(super) async fn open(&self) -> Result<Link, ConnectError> {
-        let state = LinkState::new(Arc::clone(&self.wake));
-        let connection = self.connector.open(Arc::clone(&state)).await?;
-        Ok(Link {
-            connection,
-            state,
-            ids: ServerIds::default(),
-            fence: OnceCell::new(),
-            fence_turn: tokio::sync::Mutex::default(),
-        })
+    fn locked_shards(&self) -> MutexGuard<'_, Vec<Arc<Shard>>> {
+        // No code panics while it holds the lock.
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens a connection, checks the server and its memory, and hands the connection out.
-    pub(super) async fn connect(&self) -> Result<(), ConnectError> {
-        let link = self.open().await?;
-        let link = self.check(link).await?;
-        self.set_link(Some(Arc::new(link)));
-        self.set_connection(Connection::Up);
-        Ok(())
+    fn links(&self) -> Vec<Arc<Link>> {
+        self.shards()
+            .iter()
+            .filter_map(|shard| shard.link())
+            .collect()
     }
 
-    /// Opens a second connection to the server of `link`, and makes sure that it is the same one.
-    pub(super) async fn open_fence(
-        &self,
-        link: &Link,
-    ) -> Result<redis::aio::MultiplexedConnection, ConnectError> {
-        let mut fence = self.connector.open(Arc::clone(&link.state)).await?;
-        let info = self
-            .ask::<String>(&mut fence, "INFO", &redis::cmd("INFO"))
-            .await?;
-        if Info::parse(&info)?.ids.run_id == link.ids.run_id {
-            Ok(fence)
-        } else {
-            link.state.give_up();
-            Err(ConnectError::OtherServer)
-        }
-    }
-
-    async fn check(&self, mut link: Link) -> Result<Link, ConnectError> {
-        let connection = &mut link.connection;
-        let (ids, facts) = self.ask_facts(connection).await?;
-        let offered = self.new_canary(&ids);
-        let offer = self.offer(&offered);
-        let found: Option<String> = self.ask(connection, "SET … NX GET", &offer).await?;
-        link.ids.clone_from(&ids);
-        let found = found.map(Canary::found);
-        let finding = locked(&self.tripwire).connected(ids, found, offered.clone());
-        // Before the connection is handed out: whoever uses it knows of the loss.
-        self.note(finding);
-        if locked(&self.tripwire).is_stale() {
-            let mut renew = redis::cmd("SET");
-            renew.arg(self.keys.canary()).arg(offered.as_str());
-            let () = self.ask(connection, "SET", &renew).await?;
-            locked(&self.tripwire).renewed(offered);
-        }
-        *locked(&self.facts) = Some(facts);
-        Ok(link)
-    }
-
-    /// Asks the server for all that it says of itself, and refuses one that is not fit.
-    pub(super) async fn ask_facts(
-        &self,
-        connection: &mut redis::aio::MultiplexedConnection,
-    ) -> Result<(ServerIds, ServerFacts), ConnectError> {
-        let info: String = self.ask(connection, "INFO", &redis::cmd("INFO")).await?;
-        let info = Info::parse(&info)?;
-        let facts = ServerFacts {
-            version: info.version,
-            persistence: info.persistence,
-            replicas: info.replicas,
-            clock_skew_ms: self.measure_clock_skew(connection).await?,
+    /// Finds the masters, connects to those that there is no good connection to, checks them, and
+    /// hands all connections out.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`], of one of those that failed; the others are handed out all the same.
+    pub(super) async fn connect_all(&self) -> Result<(), ConnectError> {
+        let places = match self.locator.masters(&self.links()).await {
+            Ok(places) => places,
+            Err(error) => {
+                if matches!(error, ConnectError::ClusterDown) {
+                    self.is_whole.store(false, Ordering::Release);
+                }
+                self.tell();
+                return Err(error);
+            }
         };
-        Ok((info.ids, facts))
-    }
-
-    pub(super) async fn ask<T: redis::FromRedisValue>(
-        &self,
-        connection: &mut redis::aio::MultiplexedConnection,
-        what: &'static str,
-        command: &Cmd,
-    ) -> Result<T, ConnectError> {
-        let limit = self.options.response_timeout;
-        match tokio::time::timeout(limit, command.query_async(connection)).await {
-            Ok(answer) => answer.map_err(|source| ConnectError::Ask { what, source }),
-            Err(_elapsed) => Err(self.connector.silent(limit)),
+        let before = self.shards();
+        let connecting = places
+            .iter()
+            .map(|place| self.keep_or_connect(place, &before));
+        let mut shards = Vec::with_capacity(places.len());
+        let mut failure = None;
+        for (shard, connected) in join_all(connecting).await {
+            shards.push(shard);
+            failure = failure.or_else(|| connected.err());
         }
+        let routes = Routes::of(&shards);
+        *self.routes.write().unwrap_or_else(PoisonError::into_inner) = routes;
+        *self.locked_shards() = shards;
+        self.is_whole.store(true, Ordering::Release);
+        self.tell();
+        failure.map_or(Ok(()), Err)
     }
 
-    async fn measure_clock_skew(
+    async fn keep_or_connect(
         &self,
-        connection: &mut redis::aio::MultiplexedConnection,
-    ) -> Result<i64, ConnectError> {
-        let before = self.clock.now();
-        let (seconds, micros): (u64, u64) =
-            self.ask(connection, "TIME", &redis::cmd("TIME")).await?;
-        let after = self.clock.now();
-        let ours = before.0.midpoint(after.0);
-        let theirs = seconds.saturating_mul(1_000).saturating_add(micros / 1_000);
-        let skew = i64::try_from(i128::from(theirs) - i128::from(ours)).unwrap_or(i64::MAX);
-        if skew.unsigned_abs() > CLOCK_SKEW_MS_MAX {
-            tracing::warn!(
-                clock_skew_ms = skew,
-                "the clock of Redis differs from ours by more than a second"
-            );
+        place: &Place,
+        before: &[Arc<Shard>],
+    ) -> (Arc<Shard>, Result<(), ConnectError>) {
+        let same = before.iter().find(|shard| shard.share == place.share);
+        let shard = same.cloned().unwrap_or_else(|| {
+            let tripwire = if before.is_empty() {
+                Tripwire::default()
+            } else {
+                Tripwire::of_changed_share()
+            };
+            let canary = |tag| self.keys.canary(tag);
+            Arc::new(Shard::new(place.share.clone(), tripwire, canary))
+        });
+        if let Some(link) = shard.link() {
+            if link.address == place.address {
+                return (shard, Ok(()));
+            }
+            // What it answers is not the master's word any more, whatever it takes itself for.
+            link.state.give_up();
         }
-        Ok(skew)
+        shard.set_link(None);
+        let connected = self.connect(&shard, &place.address).await;
+        (shard, connected)
     }
 
-    /// Looks after the connection until the task is dropped.
+    /// Looks after the connections until the task is dropped.
     pub(super) async fn run(self: Arc<Self>) {
-        let mut backoff = Backoff::new(BACKOFF_MIN, BACKOFF_MAX);
-        let mut connected_at = self.clock.monotonic();
+        tokio::join!(self.look_for_ever(), self.mend_for_ever());
+    }
+
+    async fn look_for_ever(&self) {
         loop {
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = self.clock.sleep(self.options.check_interval) => {}
             }
-            if self.look().await == State::Broken {
-                backoff.lasted(self.clock.monotonic().since(connected_at));
-                self.reconnect(&mut backoff).await;
-                connected_at = self.clock.monotonic();
+            let shards = self.shards();
+            join_all(shards.iter().map(|shard| self.look(shard))).await;
+            let mut needs_mending = false;
+            for shard in &shards {
+                // Each is asked: it forgets that it was astray.
+                needs_mending |= shard.link().is_none_or(|link| link.state.was_astray());
+            }
+            self.tell();
+            if needs_mending {
+                self.mend.notify_one();
             }
         }
     }
 
-    async fn look(&self) -> State {
-        let Ok(link) = self.link() else {
-            return State::Broken;
-        };
-        let looked = if link.state.is_refusing() {
-            self.try_to_write(&link).await
-        } else if locked(&self.tripwire).wants_canary() {
-            self.plant(&link).await
-        } else {
-            self.look_at_canary(&link).await
-        };
-        if let Err(error) = looked {
-            tracing::debug!(%error, "could not look at the ledger's canary");
-        }
-        if link.state.is_broken() {
-            State::Broken
-        } else {
-            State::Good
-        }
-    }
-
-    async fn look_at_canary(&self, link: &Link) -> Result<(), LedgerError> {
-        if self.is_led_astray(link).await? {
-            // A new connection finds out what that cost, or that this is no master any more.
-            link.state.give_up();
-            return Ok(());
-        }
-        let mut get = redis::cmd("GET");
-        get.arg(self.keys.canary());
-        let found: Option<String> = link.call(&get, self.options.response_timeout).await?;
-        let found = found.map(Canary::found);
-        let finding = locked(&self.tripwire).looked(found.as_ref());
-        self.note(finding);
-        match finding {
-            Finding::Calm | Finding::OldAs(_) => Ok(()),
-            Finding::Lost(_) => self.plant(link).await,
-        }
-    }
-
-    /// Whether the server has become a replica since the connection was opened, if only for a while.
-    async fn is_led_astray(&self, link: &Link) -> Result<bool, LedgerError> {
-        let mut info = redis::cmd("INFO");
-        info.arg("replication");
-        let info: String = link.call(&info, self.options.response_timeout).await?;
-        Ok(followed_another(&info, &link.ids).unwrap_or(true))
-    }
-
-    /// Offers a new canary for a lost one; another replica's may be there first.
-    async fn plant(&self, link: &Link) -> Result<(), LedgerError> {
-        let offered = self.new_canary(&link.ids);
-        let offer = self.offer(&offered);
-        let found: Option<String> = link.call(&offer, self.options.response_timeout).await?;
-        locked(&self.tripwire).planted(found.map(Canary::found), offered);
-        Ok(())
-    }
-
-    /// Offers the canary to a server that refused to write: as long as it refuses that too, jobs are
-    /// better taken by nobody.
-    async fn try_to_write(&self, link: &Link) -> Result<(), LedgerError> {
-        let offered = self.new_canary(&link.ids);
-        let offer = self.offer(&offered);
-        let tried = link.call::<Option<String>>(&offer, self.options.response_timeout);
-        let found = match tried.await {
-            Ok(found) => found.map(Canary::found),
-            Err(error) => {
-                if self.set_connection(Connection::Down) {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::warn!(error, "Redis refuses to write; trying until it does");
+    async fn mend_for_ever(&self) {
+        let period = self.locator.period();
+        let backoff_max = period.unwrap_or(BACKOFF_MAX);
+        let mut backoff = Backoff::new(BACKOFF_MIN, backoff_max);
+        let mut connected_at = self.clock.monotonic();
+        loop {
+            tokio::select! {
+                () = self.mend.notified() => {}
+                () = self.sleep_or_never(period) => {}
+            }
+            if self.is_connected() {
+                self.look_around().await;
+                if self.is_connected() {
+                    self.clock.sleep(LOOK_AROUND_PAUSE).await;
+                    continue;
                 }
-                return Err(error);
             }
-        };
-        // What made room may have been a flush.
-        let finding = {
-            let mut tripwire = locked(&self.tripwire);
-            let finding = tripwire.looked(found.as_ref());
-            if tripwire.wants_canary() {
-                tripwire.planted(found, offered);
-            }
-            finding
-        };
-        self.note(finding);
-        link.state.accept();
-        if self.set_connection(Connection::Up) {
-            tracing::info!("Redis writes again");
+            backoff.lasted(self.clock.monotonic().since(connected_at));
+            self.reconnect(&mut backoff).await;
+            connected_at = self.clock.monotonic();
         }
-        Ok(())
+    }
+
+    async fn sleep_or_never(&self, period: Option<Duration>) {
+        match period {
+            Some(period) => self.clock.sleep(period).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether there is a good connection to every master, as far as is known.
+    fn is_connected(&self) -> bool {
+        self.is_whole.load(Ordering::Acquire)
+            && self.shards().iter().all(|shard| shard.link().is_some())
+    }
+
+    /// Asks whether the masters are still the same.
+    async fn look_around(&self) {
+        if let Err(error) = self.connect_all().await {
+            let error: &dyn std::error::Error = &error;
+            if self.is_connected() {
+                // What is connected works; those who know of changes may be away for a moment.
+                tracing::debug!(error, "could not ask where Redis's masters are");
+            } else {
+                tracing::warn!(error, "could not connect to a new master of Redis");
+            }
+        }
     }
 
     async fn reconnect(&self, backoff: &mut Backoff) {
-        self.set_link(None);
-        self.set_connection(Connection::Down);
+        self.tell();
         tracing::warn!("the connection to Redis is broken; reconnecting");
         loop {
             self.clock.sleep(backoff.wait(self.random.next_u64())).await;
-            match self.connect().await {
+            match self.connect_all().await {
                 Ok(()) => break,
                 Err(error) => {
                     let error: &dyn std::error::Error = &error;
@@ -322,14 +286,17 @@ impl Supervisor {
         tracing::info!("reconnected to Redis");
     }
 
-    fn note(&self, finding: Finding) {
+    pub(super) fn note(&self, finding: Finding) {
         let now = self.clock.now();
         match finding {
             Finding::Calm => {}
             Finding::OldAs(born_at) => {
                 // A canary that says nothing of its age may be new.
                 let born_at = born_at.unwrap_or(now).min(now);
-                self.set_memory_lost_at(born_at);
+                self.health.send_modify(|health| {
+                    // Of several masters, the one that may have forgotten last.
+                    health.memory_lost_at = health.memory_lost_at.max(Some(born_at));
+                });
             }
             Finding::Lost(loss) => {
                 tracing::warn!(reason = %loss, "the ledger may have lost its memory: for a while, jobs without an entry are queried before they are sent");
@@ -341,40 +308,22 @@ impl Supervisor {
         }
     }
 
-    fn set_memory_lost_at(&self, instant: UnixMillis) {
-        self.health
-            .send_modify(|health| health.memory_lost_at = Some(instant));
-    }
-
-    /// Returns whether that is news.
-    fn set_connection(&self, connection: Connection) -> bool {
+    /// Tells the worker whether jobs can be written: a job may be anybody's, so all masters must
+    /// serve.
+    fn tell(&self) {
+        let shards = self.shards();
+        let serves = self.is_whole.load(Ordering::Acquire)
+            && !shards.is_empty()
+            && shards.iter().all(|shard| shard.is_serving());
+        let connection = if serves {
+            Connection::Up
+        } else {
+            Connection::Down
+        };
         self.health.send_if_modified(|health| {
             let changed = health.connection != connection;
             health.connection = connection;
             changed
-        })
+        });
     }
-
-    fn set_link(&self, link: Option<Arc<Link>>) {
-        *self.link.write().unwrap_or_else(PoisonError::into_inner) = link;
-    }
-
-    fn new_canary(&self, ids: &ServerIds) -> Canary {
-        let birth_id = [self.random.next_u64(), self.random.next_u64()];
-        Canary::new(birth_id, self.clock.now(), &ids.run_id)
-    }
-
-    fn offer(&self, canary: &Canary) -> Cmd {
-        let mut set = redis::cmd("SET");
-        set.arg(self.keys.canary())
-            .arg(canary.as_str())
-            .arg("NX")
-            .arg("GET");
-        set
-    }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // No code panics while it holds one of these locks.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

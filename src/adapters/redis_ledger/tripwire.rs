@@ -7,6 +7,9 @@
 //! canary, so that a process that starts later knows of it; and one that starts first after it sees
 //! that the canary was made for another server. A server that became a replica and was promoted again under an
 //! open connection is taken for another one too.
+//!
+//! In a cluster each master has its own canary, a key among its slots, and is known by its `run_id`
+//! together with these slots: slots that move make another server of it.
 
 use std::fmt;
 
@@ -17,7 +20,7 @@ use crate::domain::time::UnixMillis;
 pub(super) struct Canary(String);
 
 impl Canary {
-    /// A canary born at `now` for the server `run_id`; `birth_id` is random.
+    /// A canary born at `now` for the server known as `run_id`; `birth_id` is random.
     pub(super) fn new(birth_id: [u64; 2], now: UnixMillis, run_id: &str) -> Self {
         let [high, low] = birth_id;
         Self(format!("2 {high:016x}{low:016x} {} {run_id}", now.0))
@@ -106,6 +109,15 @@ pub(super) struct Tripwire {
 }
 
 impl Tripwire {
+    /// For a part of the ledger that did not exist before: slots came to it or went from it since
+    /// this process first looked. Wherever they were meanwhile, the last writes may be missing.
+    pub(super) fn of_changed_share() -> Self {
+        Self {
+            ids: Some(ServerIds::default()),
+            ..Self::default()
+        }
+    }
+
     /// After a (re)connect that offered the canary `offered` and found `found` in its place.
     pub(super) fn connected(
         &mut self,
@@ -133,7 +145,8 @@ impl Tripwire {
         self.is_stale = match finding {
             // Somebody else may have made a new one already.
             Finding::Lost(Loss::ServerChanged) => {
-                is_of_another || (found.is_some() && found == known_canary)
+                let is_new_share = known_ids == Some(ServerIds::default());
+                is_of_another || (found.is_some() && (is_new_share || found == known_canary))
             }
             // The one to take its place may not have arrived.
             Finding::Calm => self.is_stale,
@@ -272,6 +285,19 @@ mod tests {
         let finding = later.connected(ids("b"), Some(renewed), canary(4));
         assert_eq!(finding, Finding::OldAs(Some(UnixMillis(2_000))));
         assert!(!later.is_stale());
+    }
+
+    #[test]
+    fn slots_that_moved_are_a_loss_and_get_a_new_canary() {
+        for found in [None, Some(canary(1))] {
+            let mut tripwire = Tripwire::of_changed_share();
+            let finding = tripwire.connected(ids("a"), found.clone(), canary(2));
+            assert_eq!(finding, Finding::Lost(Loss::ServerChanged));
+            // One that is there may be as old as the last time that these slots were together here.
+            assert_eq!(tripwire.is_stale(), found.is_some());
+            tripwire.renewed(canary(2));
+            assert_eq!(tripwire.looked(Some(&canary(2))), Finding::Calm);
+        }
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use redis::{Cmd, FromRedisValue};
 
-use crate::adapters::redis_ledger::connection::ConnectError;
+use crate::adapters::redis_ledger::connection::Link;
+use crate::adapters::redis_ledger::error::ConnectError;
 use crate::adapters::redis_ledger::inspector::RedisInspector;
+use crate::adapters::redis_ledger::locator::Place;
 
 /// What a server has spent since it started. Source: Redis, INFO.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,7 +23,7 @@ pub struct ServerUsage {
 const SCAN_COUNT: u64 = 1_000;
 
 impl RedisInspector {
-    /// What the server has spent by now.
+    /// What the masters have spent by now, all together.
     ///
     /// # Errors
     ///
@@ -29,8 +31,14 @@ impl RedisInspector {
     pub async fn usage(&self) -> Result<ServerUsage, ConnectError> {
         let mut info = redis::cmd("INFO");
         info.arg("memory").arg("cpu").arg("commandstats");
-        let text: String = self.asked("INFO", &info).await?;
-        Ok(usage_of(&text))
+        let mut total = ServerUsage::default();
+        for master in &self.links {
+            let usage = usage_of(&self.asked::<String>(master, "INFO", &info).await?);
+            total.memory_bytes += usage.memory_bytes;
+            total.commands += usage.commands;
+            total.cpu_us += usage.cpu_us;
+        }
+        Ok(total)
     }
 
     /// Removes every key whose name begins with `prefix` and a colon, and says how many there were.
@@ -39,17 +47,39 @@ impl RedisInspector {
     ///
     /// [`ConnectError`].
     pub async fn clear(&self, prefix: &str) -> Result<u64, ConnectError> {
+        let mut removed = 0;
+        for master in &self.links {
+            removed += self.clear_master(master, prefix).await?;
+        }
+        Ok(removed)
+    }
+
+    async fn clear_master(
+        &self,
+        master: &(Place, Link),
+        prefix: &str,
+    ) -> Result<u64, ConnectError> {
         let (mut cursor, mut removed) = (0_u64, 0_u64);
         loop {
             let mut scan = redis::cmd("SCAN");
             scan.arg(cursor).arg("MATCH").arg(format!("{prefix}:*"));
             scan.arg("COUNT").arg(SCAN_COUNT);
-            let (next, names): (u64, Vec<Vec<u8>>) = self.asked("SCAN", &scan).await?;
-            if !names.is_empty() {
-                let mut unlink = redis::cmd("UNLINK");
-                unlink.arg(names);
-                removed += self.asked::<u64>("UNLINK", &unlink).await?;
+            let (next, names): (u64, Vec<Vec<u8>>) = self.asked(master, "SCAN", &scan).await?;
+            // Each by itself: the keys of a cluster's master are of different slots.
+            let mut unlink = redis::pipe();
+            for name in &names {
+                unlink.cmd("UNLINK").arg(name);
             }
+            let mut connection = master.1.connection.clone();
+            let unlinked: Vec<u64> =
+                unlink
+                    .query_async(&mut connection)
+                    .await
+                    .map_err(|source| ConnectError::Ask {
+                        what: "UNLINK",
+                        source,
+                    })?;
+            removed += unlinked.iter().sum::<u64>();
             if next == 0 {
                 return Ok(removed);
             }
@@ -59,11 +89,14 @@ impl RedisInspector {
 
     async fn asked<T: FromRedisValue>(
         &self,
+        (place, link): &(Place, Link),
         what: &'static str,
         command: &Cmd,
     ) -> Result<T, ConnectError> {
-        let mut connection = self.link.connection.clone();
-        self.supervisor.ask(&mut connection, what, command).await
+        let mut connection = link.connection.clone();
+        let supervisor = &self.supervisor;
+        let asking = supervisor.ask(&mut connection, &place.address, what, command);
+        asking.await
     }
 }
 

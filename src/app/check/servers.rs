@@ -1,11 +1,13 @@
 //! Redis and RabbitMQ as they are now.
 
+use std::collections::BTreeSet;
+
 use crate::adapters::rabbitmq::{ObjectState, ObjectStatus, check_topology};
-use crate::adapters::redis_ledger::{Persistence, ServerFacts};
+use crate::adapters::redis_ledger::{Master, Persistence, ServerFacts};
 use crate::app::causes::with_causes;
 use crate::app::check::{Rank, Row, State};
 use crate::app::client::{ClientError, broker_options};
-use crate::app::config::{Config, ServerUrl, Servers};
+use crate::app::config::{Config, RedisModeConfig, ServerUrl, Servers, TlsConfig};
 use crate::app::show::{ShowError, inspector};
 
 /// A clock further from ours than this makes leases end early or late, in milliseconds.
@@ -34,27 +36,81 @@ pub(super) async fn redis(config: &Config) -> Vec<Row> {
         Ok(inspector) => inspector,
         Err(error) => return failed(&error),
     };
-    let facts = match inspector.facts().await {
-        Ok(facts) => facts,
+    let masters = match inspector.masters().await {
+        Ok(masters) => masters,
         Err(error) => return failed(&ShowError::Connect(error)),
     };
-    let mut rows = vec![row(&urls, State::Ok, format!("Redis {}", facts.version))];
+    let versions: BTreeSet<&str> = masters.iter().map(|m| m.facts.version.as_str()).collect();
+    let versions: Vec<&str> = versions.into_iter().collect();
+    let mut rows = vec![row(
+        &urls,
+        State::Ok,
+        format!("Redis {}", versions.join(", ")),
+    )];
+    rows.push(row("mode", State::Ok, mode(config, &masters)));
+    rows.push(row(
+        "TLS",
+        State::Ok,
+        tls(&config.redis.servers, &config.redis.tls),
+    ));
     rows.push(row("eviction policy", State::Ok, "noeviction".to_owned()));
-    rows.push(persistence(&facts));
-    rows.push(clock(&facts));
-    rows.push(match inspector.has_canary().await {
-        Ok(true) => row(
-            "canary",
-            State::Ok,
-            "there: the ledger remembers".to_owned(),
-        ),
-        Ok(false) => {
-            let detail = "not there: a first start, or a ledger that was flushed";
-            row("canary", State::Note, detail.to_owned())
+    let is_alone = masters.len() == 1;
+    for master in &masters {
+        // What is said of one among several bears its address.
+        let of_it = |row: Row| {
+            if is_alone {
+                return row;
+            }
+            let subject = format!("{} of {}", row.subject, master.address);
+            Row { subject, ..row }
+        };
+        if let Some(slots) = &master.slots {
+            let replicas = master.facts.replicas;
+            let detail = format!("slots {slots}; replicas: {replicas}");
+            rows.push(row(
+                &format!("master {}", master.address),
+                State::Ok,
+                detail,
+            ));
         }
-        Err(error) => row("canary", State::Failed, with_causes(&error)),
-    });
+        rows.push(of_it(persistence(&master.facts)));
+        rows.push(of_it(clock(&master.facts)));
+        rows.push(of_it(canary(master)));
+    }
     rows
+}
+
+/// The mode, with what was found by it.
+fn mode(config: &Config, masters: &[Master]) -> String {
+    let addresses: Vec<&str> = masters.iter().map(|m| m.address.as_str()).collect();
+    match &config.redis.mode {
+        RedisModeConfig::Standalone => "standalone".to_owned(),
+        RedisModeConfig::Cluster => format!("cluster of {} masters", masters.len()),
+        RedisModeConfig::Sentinel { master, .. } => {
+            format!(
+                "sentinel: the master of {master} is {}",
+                addresses.join(", ")
+            )
+        }
+    }
+}
+
+fn tls(servers: &Servers, tls: &TlsConfig) -> String {
+    if servers.are_tls() {
+        tls.describe()
+    } else {
+        "none: whoever sees the network reads along".to_owned()
+    }
+}
+
+fn canary(master: &Master) -> Row {
+    let (state, detail) = if master.has_canary {
+        (State::Ok, "there: the ledger remembers")
+    } else {
+        let detail = "not there: a first start, or a ledger that was flushed";
+        (State::Note, detail)
+    };
+    Row::new("redis", "canary", state, detail.to_owned())
 }
 
 fn persistence(facts: &ServerFacts) -> Row {
@@ -106,6 +162,8 @@ pub(super) async fn rabbitmq(config: &Config) -> Vec<Row> {
         }
     };
     let mut rows = vec![row(&urls, State::Ok, "lets us in".to_owned())];
+    let rabbitmq = &config.rabbitmq;
+    rows.push(row("TLS", State::Ok, tls(&rabbitmq.servers, &rabbitmq.tls)));
     rows.push(sum(&objects));
     rows.extend(objects.iter().map(object));
     rows

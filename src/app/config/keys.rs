@@ -21,12 +21,17 @@ pub enum Support {
 
 const ENCRYPTION_KEY: Support =
     Support::Refused("is spelled otherwise here: give the key as aes_key_file or aes_key");
-const SENTINEL_KEY: Support = Support::Refused("sentinel mode is not supported by this version");
 
 /// Every key, in the order of the example file.
 pub const KEYS: &[Key] = &[
     read("rabbitmq.urls"),
     read("rabbitmq.urls_file"),
+    read("rabbitmq.tls_ca"),
+    read("rabbitmq.tls_ca_file"),
+    read("rabbitmq.tls_cert"),
+    read("rabbitmq.tls_cert_file"),
+    read("rabbitmq.tls_key"),
+    read("rabbitmq.tls_key_file"),
     read("rabbitmq.prefix"),
     read("rabbitmq.prefetch.disburse"),
     read("rabbitmq.prefetch.refund"),
@@ -42,9 +47,17 @@ pub const KEYS: &[Key] = &[
     read("redis.mode"),
     read("redis.urls"),
     read("redis.urls_file"),
+    read("redis.sentinel_master"),
+    read("redis.sentinel_password"),
+    read("redis.sentinel_password_file"),
+    read("redis.tls_ca"),
+    read("redis.tls_ca_file"),
+    read("redis.tls_cert"),
+    read("redis.tls_cert_file"),
+    read("redis.tls_key"),
+    read("redis.tls_key_file"),
     read("redis.connect_timeout"),
     read("redis.response_timeout"),
-    refused("redis.sentinel_master", SENTINEL_KEY),
     read("ledger.lease"),
     read("ledger.rescue_after"),
     read("ledger.doubt"),

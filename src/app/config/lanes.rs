@@ -37,11 +37,7 @@ fn label(raw: &RawValue) -> Result<String, Fault> {
 }
 
 /// Reads `rabbitmq.shards`.
-pub(super) fn read_shards(
-    reader: &mut Reader,
-    prefetch: Prefetch,
-    servers: Option<&Servers>,
-) -> Shards {
+pub(super) fn read_shards(reader: &mut Reader, prefetch: Prefetch, servers: &Servers) -> Shards {
     let mut read = |kind: &str, places: NonZeroU16| {
         let key = format!("rabbitmq.shards.{kind}");
         let count = reader.count(&key, NonZeroU32::MIN, u32::from(SHARDS_MAX));
@@ -54,7 +50,7 @@ pub(super) fn read_shards(
             );
             reader.conflict([&key, &prefetch_key], Fault::new(fault, remedy));
         }
-        if count > NonZeroU8::MIN && matches!(servers, Some(Servers::Embedded)) {
+        if count > NonZeroU8::MIN && matches!(servers, Servers::Embedded) {
             let fault = format!("{count} is more than the one queue that the embedded broker has");
             let remedy = "leave it out, or name a RabbitMQ in rabbitmq.urls";
             reader.conflict([&key, "rabbitmq.urls"], Fault::new(fault, remedy));

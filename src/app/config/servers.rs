@@ -1,4 +1,4 @@
-//! The tables `[rabbitmq]` and `[redis]`: where the two servers are and how to use them.
+//! Where servers are; and the table `[rabbitmq]`.
 
 use std::fmt;
 use std::num::{NonZeroU16, NonZeroU32};
@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::app::config::document::RawValue;
 use crate::app::config::lanes;
 use crate::app::config::reader::{GivenSource, Lookup, Reader};
+use crate::app::config::tls::TlsConfig;
 use crate::app::config::values::{self, Fault};
 use crate::domain::lane::Shards;
 
@@ -46,6 +47,24 @@ impl ServerUrl {
         self.0.expose_secret()
     }
 
+    /// Whether it asks for TLS: `rediss://`, `amqps://`.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        let schemes = ["rediss://", "amqps://"];
+        schemes
+            .iter()
+            .any(|scheme| self.expose().starts_with(scheme))
+    }
+
+    /// Returns user, password and what follows the host: all but the address.
+    pub(super) fn login(&self) -> (&str, &str) {
+        let rest = self.expose().split_once("://").map_or("", |(_, rest)| rest);
+        let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(authority_end);
+        let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+        (user, path.trim_start_matches('/'))
+    }
+
     /// Returns scheme, host and port, for example `redis://127.0.0.1:6379`: what messages may
     /// show.
     #[must_use]
@@ -56,6 +75,17 @@ impl ServerUrl {
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let host = authority.rsplit('@').next().unwrap_or_default();
         format!("{scheme}://{host}")
+    }
+}
+
+impl Servers {
+    /// Whether they are reached by TLS.
+    #[must_use]
+    pub fn are_tls(&self) -> bool {
+        match self {
+            Self::Embedded => false,
+            Self::Urls(urls) => urls.iter().any(ServerUrl::is_tls),
+        }
     }
 }
 
@@ -78,6 +108,8 @@ pub struct RabbitmqConfig {
     pub servers: Servers,
     /// What the names of all exchanges and queues begin with: 1 to 32 of `[a-z0-9._-]`.
     pub prefix: String,
+    /// Whom to trust, and who we are, where the URLs are `amqps://`.
+    pub tls: TlsConfig,
     /// Unacked deliveries at a time, by kind.
     pub prefetch: Prefetch,
     /// Over how many queues the normal lane of a kind is spread, 1 to 64 each.
@@ -105,23 +137,13 @@ pub struct Prefetch {
     pub pay: NonZeroU16,
 }
 
-/// `[redis]`. The mode is standalone in this version.
-#[derive(Debug, Clone)]
-pub struct RedisConfig {
-    /// The server; [`Servers::Urls`] holds exactly one.
-    pub servers: Servers,
-    /// How long a connection may take to stand, 100 ms to 1 min.
-    pub connect_timeout: Duration,
-    /// How long a command may take, 50 ms to 1 min.
-    pub response_timeout: Duration,
-}
-
 impl Default for RabbitmqConfig {
     fn default() -> Self {
         let url = "amqp://guest:guest@127.0.0.1:5672/%2f";
         Self {
             servers: Servers::Urls(vec![ServerUrl::new(url.to_owned())]),
             prefix: "hongbao".to_owned(),
+            tls: TlsConfig::default(),
             prefetch: Prefetch::default(),
             shards: Shards::default(),
             heartbeat: Duration::from_secs(10),
@@ -144,31 +166,22 @@ impl Default for Prefetch {
     }
 }
 
-impl Default for RedisConfig {
-    fn default() -> Self {
-        let url = "redis://127.0.0.1:6379/0";
-        Self {
-            servers: Servers::Urls(vec![ServerUrl::new(url.to_owned())]),
-            connect_timeout: Duration::from_secs(2),
-            response_timeout: Duration::from_secs(1),
-        }
-    }
-}
-
 impl RabbitmqConfig {
     pub(super) fn read(reader: &mut Reader) -> Self {
         let default = Self::default();
         let range = Duration::from_secs(1)..=Duration::from_secs(300);
         let schemes = ["amqp://", "amqps://"];
-        let servers = read_servers(reader, "rabbitmq.urls", &schemes);
+        let servers = read_servers(reader, "rabbitmq.urls", &schemes).unwrap_or(default.servers);
+        let tls = TlsConfig::read(reader, "rabbitmq", &servers);
         let prefix = reader.value("rabbitmq.prefix", prefix);
         let heartbeat = reader.value("rabbitmq.heartbeat", |raw| {
             whole_seconds(values::duration(raw, &range)?)
         });
         let prefetch = Prefetch::read(reader);
         Self {
-            shards: lanes::read_shards(reader, prefetch, servers.as_ref()),
-            servers: servers.unwrap_or(default.servers),
+            shards: lanes::read_shards(reader, prefetch, &servers),
+            servers,
+            tls,
             prefix: prefix.unwrap_or(default.prefix),
             prefetch,
             heartbeat: heartbeat.unwrap_or(default.heartbeat),
@@ -204,49 +217,6 @@ impl Prefetch {
     }
 }
 
-impl RedisConfig {
-    pub(super) fn read(reader: &mut Reader) -> Self {
-        let default = Self::default();
-        let minute = Duration::from_secs(60);
-        let _: Option<()> = reader.value("redis.mode", standalone);
-        let servers = read_servers(reader, "redis.urls", &["redis://", "rediss://"]);
-        if let Some(Servers::Urls(urls)) = &servers
-            && urls.len() > 1
-        {
-            // Two standalone servers would be two ledgers: a job could be paid once by each.
-            let fault = format!("holds {} URLs", urls.len());
-            reader.add("redis.urls", Fault::new(fault, "standalone mode takes one"));
-        }
-        Self {
-            servers: servers.unwrap_or(default.servers),
-            connect_timeout: reader.duration(
-                "redis.connect_timeout",
-                default.connect_timeout,
-                Duration::from_millis(100)..=minute,
-            ),
-            response_timeout: reader.duration(
-                "redis.response_timeout",
-                default.response_timeout,
-                Duration::from_millis(50)..=minute,
-            ),
-        }
-    }
-}
-
-fn standalone(raw: &RawValue) -> Result<(), Fault> {
-    match values::text(raw)? {
-        "standalone" => Ok(()),
-        mode @ ("cluster" | "sentinel") => Err(Fault::new(
-            format!("{mode:?} is not supported by this version"),
-            "write \"standalone\"",
-        )),
-        other => Err(Fault::new(
-            format!("{} is none of the words", values::quote(other)),
-            "write \"standalone\"",
-        )),
-    }
-}
-
 fn prefix(raw: &RawValue) -> Result<String, Fault> {
     let text = values::text(raw)?;
     let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
@@ -272,8 +242,17 @@ fn whole_seconds(duration: Duration) -> Result<Duration, Fault> {
     ))
 }
 
+/// The key by which the URLs were given: `redis.urls` or `redis.urls_file`.
+pub(super) fn given_key(reader: &Reader, key: &str) -> String {
+    let file_key = format!("{key}_file");
+    if reader.is_given(&file_key) && !reader.is_given(key) {
+        return file_key;
+    }
+    key.to_owned()
+}
+
 /// Reads a list of URLs, in place or from the file named by `key` + `_file`.
-fn read_servers(reader: &mut Reader, key: &str, schemes: &[&str]) -> Option<Servers> {
+pub(super) fn read_servers(reader: &mut Reader, key: &str, schemes: &[&str]) -> Option<Servers> {
     let given = match reader.in_place_or_file(key) {
         Lookup::Absent | Lookup::Faulty => return None,
         Lookup::Given(given) => given,
@@ -338,7 +317,16 @@ fn servers(urls: Vec<String>, schemes: &[&str]) -> Result<Servers, Fault> {
             ));
         }
     }
-    Ok(Servers::Urls(
-        urls.into_iter().map(ServerUrl::new).collect(),
-    ))
+    let urls: Vec<ServerUrl> = urls.into_iter().map(ServerUrl::new).collect();
+    // A list with both would reach some servers without TLS, where it is asked for.
+    if let [plain, tls] = schemes
+        && urls.iter().any(ServerUrl::is_tls)
+        && !urls.iter().all(ServerUrl::is_tls)
+    {
+        return Err(Fault::new(
+            format!("mixes {plain} and {tls}"),
+            "write all of them with TLS, or all without",
+        ));
+    }
+    Ok(Servers::Urls(urls))
 }

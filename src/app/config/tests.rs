@@ -1,5 +1,6 @@
 mod example;
 mod mistakes;
+mod servers;
 
 use std::fs;
 use std::path::Path;
@@ -31,7 +32,7 @@ fn the_environment_comes_before_the_file() {
     let environment = [
         ("HONGBAOD__LEDGER__LEASE", "25s"),
         ("HONGBAOD__RABBITMQ__PREFETCH__DISBURSE", "7"),
-        ("HONGBAOD__RABBITMQ__URLS", "amqp://a:1/x, amqps://b"),
+        ("HONGBAOD__RABBITMQ__URLS", "amqps://a:1/x, amqps://b"),
         ("HONGBAOD__REDIS__URL", "memory:"),
         ("HONGBAOD__RETRY__MULTIPLIER", "1.5"),
         ("HONGBAOD__ALIPAY__APPS__MAIN__APP_ID", "2021000000000001"),

@@ -19,7 +19,7 @@ impl Worker {
         outcome: Outcome,
     ) -> Result<(), Halt> {
         if !outcome.resolution.is_success() {
-            self.wait_for_replicas(case.delivery).await?;
+            self.wait_for_replicas(case.delivery, &case.key).await?;
         }
         let announcement = Announcement::Settled {
             key: case.key.clone(),

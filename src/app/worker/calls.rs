@@ -80,17 +80,23 @@ impl Worker {
         }
     }
 
-    /// The permit brought a rate token of one method; any other call of the job takes another.
+    /// The permit brought a rate token of one method; any other call of the job takes another, and
+    /// so does the first when the claim took too long.
     pub(super) async fn take_token(&self, case: &mut Case<'_>, call: Call) {
         let kind = match call {
             Call::Send => PacedCall::from(case.job.kind()),
             Call::Query | Call::QueryOnce | Call::QueryExpired => PacedCall::Query,
         };
+        let Some(permit) = &case.permit else {
+            return;
+        };
         if case.token == Some(kind) {
             case.token = None;
-        } else if let Some(permit) = &case.permit {
-            permit.next_call(kind).await;
+            if permit.is_fresh() {
+                return;
+            }
         }
+        permit.next_call(kind).await;
     }
 
     pub(super) async fn call(&self, case: &Case<'_>, held: &InFlight, call: Call) -> Came {

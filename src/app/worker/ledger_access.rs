@@ -86,7 +86,11 @@ impl Worker {
     }
 
     /// Rule 8: a negative outcome is on the wanted replicas before anybody hears it.
-    pub(super) async fn wait_for_replicas(&self, delivery: &Delivery) -> Result<(), Halt> {
+    pub(super) async fn wait_for_replicas(
+        &self,
+        delivery: &Delivery,
+        key: &JobKey,
+    ) -> Result<(), Halt> {
         if self.options.replicas_min == 0 {
             return Ok(());
         }
@@ -94,7 +98,7 @@ impl Worker {
             let waited = self
                 .ports
                 .ledger
-                .replicated(self.options.replicas_min, REFUSED_WAIT)
+                .replicated(key, self.options.replicas_min, REFUSED_WAIT)
                 .await;
             match waited {
                 Ok(true) => return Ok(()),

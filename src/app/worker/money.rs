@@ -122,7 +122,9 @@ impl Worker {
                     self.announce_settled(case, *outcome).await?;
                     return Ok(Turn::Done);
                 }
-                Transition::Defer(deferral) => return self.defer(case, state, *deferral).await,
+                Transition::Defer(deferral) => {
+                    return Box::pin(self.defer(case, state, *deferral)).await;
+                }
                 Transition::Park => return self.park(case, state.as_ref()).await,
                 Transition::Drop => {
                     self.metrics.duplicate(case.job.kind());
@@ -204,7 +206,9 @@ impl Worker {
                             return Ok(turn);
                         }
                     }
-                    Transition::Defer(deferral) => return self.defer(case, state, *deferral).await,
+                    Transition::Defer(deferral) => {
+                        return Box::pin(self.defer(case, state, *deferral)).await;
+                    }
                     Transition::Conflict(vacate) => {
                         return self.conflict(case, state.as_ref(), vacate).await;
                     }

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use super::{anybody, app, open, open_for, pacing};
 use crate::domain::time::Monotonic;
 use crate::pacing::lane::{Asked, Lane, PASSES_MAX};
+use crate::pacing::rate::{Bucket, Rate};
 use crate::pacing::{Admission, Applicant, PacedCall, PacingOptions, Party, Rank, Signal};
 
 fn who(call: PacedCall, rank: Rank, party: u64) -> Applicant {
@@ -27,10 +28,13 @@ fn disburse(rank: Rank) -> Applicant {
 /// A lane of one slot that has all the tokens it wants.
 fn narrow() -> Lane {
     let one = NonZeroU32::MIN;
-    Lane::new(&PacingOptions {
+    let options = PacingOptions {
         requests_per_second: NonZeroU32::new(100_000).unwrap(),
         concurrency_min: one,
         concurrency_max: one,
+    };
+    Lane::new(&options, || {
+        Rate::Own(Bucket::new(options.requests_per_second))
     })
 }
 

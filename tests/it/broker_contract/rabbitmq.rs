@@ -118,9 +118,22 @@ pub(super) struct RabbitmqWorld {
 
 impl RabbitmqWorld {
     pub(super) async fn new() -> Self {
+        Self::at(&[amqp_url()], &|_| {}).await
+    }
+
+    /// A world on the nodes at these addresses, for one who looks on without TLS.
+    pub(super) async fn at(urls: &[String], adapt: &impl Fn(&mut RabbitmqOptions)) -> Self {
+        let mut options = options("", &unique_prefix("broker"));
+        options.urls = urls.iter().map(|url| url.as_str().into()).collect();
+        adapt(&mut options);
+        let plain = if urls[0].starts_with("amqps:") {
+            amqp_url()
+        } else {
+            urls[0].clone()
+        };
         Self {
-            options: options(&amqp_url(), &unique_prefix("broker")),
-            bystander: Bystander::connect(&amqp_url()).await,
+            options,
+            bystander: Bystander::connect(&plain).await,
         }
     }
 

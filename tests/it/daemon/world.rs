@@ -107,6 +107,11 @@ impl World {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Takes one variable out for what is started from now on.
+    pub(crate) fn unset(&mut self, name: &str) {
+        self.environment.retain(|(before, _)| before != name);
+    }
+
     /// A file of this world's own.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)

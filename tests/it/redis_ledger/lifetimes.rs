@@ -146,7 +146,9 @@ async fn a_thousand_reconnects_to_redis_leave_nothing_behind() {
         for cut in 1..=CUTS {
             settle(&ledger, cut).await;
             // This has a connection of its own.
-            let replicated = ledger.replicated(1, Duration::from_millis(1)).await;
+            let replicated = ledger
+                .replicated(&key(1), 1, Duration::from_millis(1))
+                .await;
             assert!(!replicated.unwrap());
             let before = proxy.accepted();
             let answered = tokio::join!(ledger.read(&nobody), proxy.cut()).0;

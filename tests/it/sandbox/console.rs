@@ -39,6 +39,11 @@ async fn operations_and_books_tell_what_happened() {
     assert_eq!(books["movements"], json!({"pay": 1, "disburse": 1}));
     assert_eq!(books["movements_per_number_max"], 1);
     assert_eq!(books["calls"], json!({ DISBURSE: 1 }));
+    let calls = lab.get_json("/_sandbox/calls").await;
+    // The laboratory's clock stands still but for the operations' own seconds.
+    let instants = calls[DISBURSE].as_array().unwrap();
+    assert_eq!(instants.len(), 1);
+    assert!(instants[0].as_u64().unwrap() > 1_700_000_000_000, "{calls}");
     let accounts = books["accounts"].as_array().unwrap();
     let packet = json!({"account": "packet:P", "fen": 750});
     assert!(accounts.contains(&packet), "{accounts:?}");

@@ -240,7 +240,7 @@ impl Ledger for JournalLedger {
         }
         self.inner.remove(key, old).await
     }
-    async fn replicated(&self, _: u32, _: Duration) -> Result<bool, LedgerError> {
+    async fn replicated(&self, _: &JobKey, _: u32, _: Duration) -> Result<bool, LedgerError> {
         let replicated = self.replicas.lock().unwrap().pop_front().unwrap_or(true);
         self.journal.note(format!("replicated {replicated}"));
         Ok(replicated)

@@ -93,8 +93,13 @@ impl Ledger for Hasty {
     async fn remove(&self, key: &JobKey, old: &Revision) -> Result<Removed, LedgerError> {
         self.ledger.remove(key, old).await
     }
-    async fn replicated(&self, replicas: u32, timeout: Duration) -> Result<bool, LedgerError> {
-        self.ledger.replicated(replicas, timeout).await
+    async fn replicated(
+        &self,
+        key: &JobKey,
+        replicas: u32,
+        timeout: Duration,
+    ) -> Result<bool, LedgerError> {
+        self.ledger.replicated(key, replicas, timeout).await
     }
     async fn unsettled(
         &self,

@@ -126,8 +126,13 @@ impl Ledger for BadLedger {
     async fn remove(&self, key: &JobKey, old: &Revision) -> Result<Removed, LedgerError> {
         self.inner.remove(key, old).await
     }
-    async fn replicated(&self, replicas: u32, timeout: Duration) -> Result<bool, LedgerError> {
-        self.inner.replicated(replicas, timeout).await
+    async fn replicated(
+        &self,
+        key: &JobKey,
+        replicas: u32,
+        timeout: Duration,
+    ) -> Result<bool, LedgerError> {
+        self.inner.replicated(key, replicas, timeout).await
     }
     async fn unsettled(
         &self,

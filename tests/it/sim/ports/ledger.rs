@@ -130,7 +130,12 @@ impl Ledger for SimLedger {
         self.command(what, move |state, now| state.store.remove(now, &key, &old))
             .await
     }
-    async fn replicated(&self, replicas: u32, _timeout: Duration) -> Result<bool, LedgerError> {
+    async fn replicated(
+        &self,
+        _key: &JobKey,
+        replicas: u32,
+        _timeout: Duration,
+    ) -> Result<bool, LedgerError> {
         self.command("wait for replicas".to_owned(), move |state, _| {
             let there = replicas == 0 || !state.dice.happens(200);
             if there && replicas > 0 {
