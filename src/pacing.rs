@@ -252,8 +252,11 @@ impl Pacing {
         let ticket = match asked {
             Asked::Closed { retry_after } => return Admission::Closed { retry_after },
             Asked::Granted(ticket) => {
-                let permit = Permit::new(lane, (ticket, who.rank), (asked_at, asked_at));
-                return Admission::Open(permit);
+                return Admission::Open(Permit::new(
+                    lane,
+                    (ticket, who.rank),
+                    (asked_at, asked_at),
+                ));
             }
             Asked::Waiting(waiter) => match lane.wait(waiter).await {
                 Waited::Granted(ticket) => ticket,
@@ -261,8 +264,11 @@ impl Pacing {
             },
         };
         let granted_at = lane.clock.monotonic();
-        let permit = Permit::new(lane, (ticket, who.rank), (asked_at, granted_at));
-        Admission::Open(permit)
+        Admission::Open(Permit::new(
+            lane,
+            (ticket, who.rank),
+            (asked_at, granted_at),
+        ))
     }
 
     /// A permit as by [`Pacing::permit`], or `None` if it had to be waited for.
@@ -273,13 +279,14 @@ impl Pacing {
                 retry_after: breaker::WAIT_MAX,
             });
         };
-        let asked_at = lane.clock.monotonic();
-        match lane.at(asked_at, |lane, now| lane.ask_at_once(who, now))? {
+        let now = lane.clock.monotonic();
+        match lane.at(now, |lane, now| lane.ask_at_once(who, now))? {
             Asked::Closed { retry_after } => Some(Admission::Closed { retry_after }),
-            Asked::Granted(ticket) => {
-                let permit = Permit::new(lane, (ticket, who.rank), (asked_at, asked_at));
-                Some(Admission::Open(permit))
-            }
+            Asked::Granted(ticket) => Some(Admission::Open(Permit::new(
+                lane,
+                (ticket, who.rank),
+                (now, now),
+            ))),
             Asked::Waiting(_) => None,
         }
     }

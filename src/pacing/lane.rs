@@ -264,8 +264,10 @@ impl Lane {
         PacedCall::ALL.into_iter().find_map(|call| {
             let method = &mut self.methods[call.index()];
             let lines = method.fresh.iter().zip(has_slot);
-            let fresh = lines.filter(|(_, has_slot)| *has_slot);
-            let fresh: usize = fresh.map(|(line, _)| line.len()).sum();
+            let fresh: usize = lines
+                .filter(|(_, has_slot)| *has_slot)
+                .map(|(line, _)| line.len())
+                .sum();
             let waiting = method.further.len().saturating_add(fresh);
             let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
             let need = method.rate.share()?.need(waiting, now)?;

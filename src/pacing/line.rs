@@ -52,6 +52,7 @@ impl Line {
         self.waiting.insert(turn, waiter);
     }
 
+    /// How many wait.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }

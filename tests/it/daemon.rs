@@ -14,4 +14,5 @@ mod quiet;
 mod rotation;
 mod server_loss;
 mod termination;
+mod tls;
 pub(crate) mod world;

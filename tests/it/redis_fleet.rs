@@ -1,5 +1,6 @@
 //! The ledger on several servers: Redis Cluster, sentinels, TLS.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use hongbaod::adapters::redis_ledger::{
 };
 use hongbaod::domain::job::JobKey;
 use hongbaod::ports::ledger::{Connection, Ledger, LedgerError, LedgerHealth, Written};
+use hongbaod::ports::rate::{RateWish, SharedRate};
 
 use crate::ledger_contract::{every_fact, stored};
 use crate::ledger_entries::{in_flight, key, settled};
@@ -113,7 +115,9 @@ async fn job_at(cluster: &RedisCluster, prefix: &str, index: usize, from: u64) -
 async fn a_cluster_keeps_the_contract_notices_a_flush_and_may_move_slots() {
     let cluster = RedisCluster::start().await;
     the_contract_holds_and_the_masters_share_the_jobs(&cluster).await;
+    a_rate_is_shared_wherever_its_calendar_is(&cluster).await;
     a_flush_of_one_master_is_noticed(&cluster).await;
+    one_full_master_makes_the_ledger_refuse(&cluster).await;
     a_slot_that_moves_is_followed_and_counts_as_a_loss(&cluster).await;
 }
 
@@ -131,6 +135,33 @@ async fn the_contract_holds_and_the_masters_share_the_jobs(cluster: &RedisCluste
     assert_eq!(slots, ["0-5460", "5461-10922", "10923-16383"]);
 }
 
+async fn a_rate_is_shared_wherever_its_calendar_is(cluster: &RedisCluster) {
+    let options = options(RedisMode::Cluster, &cluster.urls());
+    let one = try_connect(options.clone()).await.unwrap();
+    let two = try_connect(options).await.unwrap();
+    for method in ["disburse", "refund", "query", "pay"] {
+        let wish = RateWish {
+            app: key(1).app,
+            method,
+            per_second: NonZeroU32::new(100).unwrap(),
+            soon: 1_000,
+            spread: 0,
+            spread_from_us: 0,
+        };
+        let mut booked = 0;
+        for replica in [&one, &two] {
+            let reservation = replica.reserve(&wish).await.unwrap();
+            booked += reservation
+                .windows
+                .iter()
+                .map(|window| window.soon)
+                .sum::<u32>();
+        }
+        // All that there is until the horizon, and no more for the second.
+        assert!((280..=320).contains(&booked), "{method}: {booked}");
+    }
+}
+
 async fn a_flush_of_one_master_is_noticed(cluster: &RedisCluster) {
     let ledger_options = options(RedisMode::Cluster, &cluster.urls());
     let ledger = try_connect(ledger_options.clone()).await.unwrap();
@@ -145,6 +176,23 @@ async fn a_flush_of_one_master_is_noticed(cluster: &RedisCluster) {
     let later = try_connect(ledger_options).await.unwrap().health();
     assert_eq!(later.memory_losses, 0);
     assert!(later.memory_lost_at > before.memory_lost_at);
+}
+
+async fn one_full_master_makes_the_ledger_refuse(cluster: &RedisCluster) {
+    let options = options(RedisMode::Cluster, &cluster.urls());
+    let prefix = options.prefix.clone();
+    let ledger = try_connect(options).await.unwrap();
+    let job = job_at(cluster, &prefix, 1, 1).await;
+    let full = ["CONFIG", "SET", "maxmemory", "1"];
+    cluster.ask::<()>(1, &full).await;
+    let refused = ledger.insert(&job, &in_flight(&job, 1)).await;
+    assert!(matches!(refused, Err(LedgerError::Refused { .. })));
+    // The next job may be any master's.
+    until(&ledger, is_down).await;
+    let room = ["CONFIG", "SET", "maxmemory", "0"];
+    cluster.ask::<()>(1, &room).await;
+    until(&ledger, is_up).await;
+    stored(&ledger, &job, &in_flight(&job, 1)).await;
 }
 
 async fn a_slot_that_moves_is_followed_and_counts_as_a_loss(cluster: &RedisCluster) {

@@ -116,6 +116,17 @@ const LONG_CALLS: [(&str, &str); 4] = [
     ("HONGBAOD__RABBITMQ__DELIVERY_LIMIT", "1"),
 ];
 
+/// Waits until each job's money has moved: a job in flight may still wait for its permit.
+async fn moved_by_all_calls(world: &World) {
+    eventually("every job's money moved", async || {
+        let operations = world.sandbox("operations").await;
+        let paid = operations.as_array().unwrap().iter();
+        let paid = paid.filter(|operation| operation["kind"] == "disburse");
+        u32::try_from(paid.count()).unwrap() == JOBS
+    })
+    .await;
+}
+
 /// Kills the daemon while each job is in a call.
 async fn crash_in_all_calls(daemon: &mut Daemon) {
     eventually("every job is in a call", async || {
@@ -130,6 +141,7 @@ async fn jobs_that_a_crash_left_claimed_and_a_purge_left_without_a_message_are_r
     let (world, mut daemon) = world("purged-claims", HANG, &LONG_CALLS).await;
     let (plan, subscriber) = (plan(), world.subscribe().await);
     world.submit_plan(&plan).await;
+    moved_by_all_calls(&world).await;
     crash_in_all_calls(&mut daemon).await;
     purge(&world, ".jobs.").await;
     let daemon = world.daemon().await;
@@ -142,6 +154,7 @@ async fn jobs_that_the_broker_buried_after_too_many_crashes_are_rescued() {
     let (world, mut daemon) = world("buried", HANG, &LONG_CALLS).await;
     let (plan, subscriber) = (plan(), world.subscribe().await);
     world.submit_plan(&plan).await;
+    moved_by_all_calls(&world).await;
     crash_in_all_calls(&mut daemon).await;
     // Once the leases are over the copies are taken over, and queried first.
     all_in(&world, ".jobs.").await;
