@@ -151,7 +151,7 @@ async fn refunds_and_queries_keep_their_latency_during_a_burst_of_disbursements(
     for phase in ["idle", "busy"] {
         if phase == "busy" {
             for index in 0..scale.burst {
-                traffic.ask(disburse(format!("burst{index}"), "1")).await;
+                traffic.flood(disburse(format!("burst{index}"), "1")).await;
             }
         }
         traffic
@@ -199,7 +199,7 @@ async fn one_giant_room_does_not_hold_up_the_others() {
     let dumped_at = traffic.now();
     for index in 0..scale.burst {
         traffic
-            .ask(disburse(format!("giant{index}"), "giant"))
+            .flood(disburse(format!("giant{index}"), "giant"))
             .await;
     }
     traffic
