@@ -117,7 +117,7 @@ const LAYERS: &[Layer] = &[
 const BINARY: Layer = Layer {
     name: "main",
     imports: &[&["cli"]],
-    crates: Crates::Only(&["mimalloc", "rustls"]),
+    crates: Crates::Only(&["rustls", "tikv_jemallocator"]),
 };
 
 /// The simulation: the real worker over ports of its own.

@@ -1,8 +1,5 @@
 //! Exchanges and queues: what they are called, what they must be, and whether they are.
 
-#[cfg(test)]
-mod tests;
-
 use std::fmt;
 
 use lapin::options::{
@@ -538,3 +535,6 @@ fn text(value: &str) -> AMQPValue {
 fn number(value: u64) -> AMQPValue {
     AMQPValue::LongLongInt(i64::try_from(value).unwrap_or(i64::MAX))
 }
+
+#[cfg(test)]
+mod tests;

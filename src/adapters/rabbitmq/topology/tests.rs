@@ -1,4 +1,4 @@
-//! What is declared, and how it is called.
+//! Names, arguments, and what the broker says of a mismatch.
 
 use super::*;
 
