@@ -11,6 +11,8 @@ use std::hash::BuildHasher as _;
 use std::num::NonZeroU16;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Semaphore;
+
 use crate::domain::job::{Kind, MoneyJob};
 use crate::domain::lane::Lane;
 use crate::pacing::Party;
@@ -20,6 +22,10 @@ use crate::pacing::Party;
 /// next one. Source of the rule: Choudhury and Hahne, "Dynamic queue length thresholds for
 /// shared-memory packet switches", 1998.
 const FREE_PARTS: u32 = 4;
+
+/// How many deliveries are set aside at a time. Enough to keep a broker busy; all at once would keep
+/// refunds waiting for the processor.
+const LEAVING_MAX: usize = 16;
 
 /// `[fairness]`, and what it is a share of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +43,8 @@ pub(super) struct Fairness {
     options: Option<FairnessOptions>,
     places: Mutex<HashMap<Kind, Places>>,
     hasher: RandomState,
+    /// Held while a delivery is set aside.
+    pub(super) door: Semaphore,
 }
 
 #[derive(Default)]
@@ -71,6 +79,7 @@ impl Fairness {
             options,
             places: Mutex::default(),
             hasher: RandomState::new(),
+            door: Semaphore::new(LEAVING_MAX),
         }
     }
 

@@ -60,9 +60,12 @@ impl Worker {
         if let MoneyRequest::Order { .. } = case.job.request {
             return self.work_order(&case).await;
         }
-        if let Some(place) = &place
-            && self.steps_aside(&mut case, place)
-        {
+        let leaves = place
+            .as_ref()
+            .is_some_and(|place| self.steps_aside(&mut case, place));
+        if leaves {
+            // Whoever is on the way out takes no room from those who stay.
+            drop(place);
             return self.set_aside(&case).await;
         }
         loop {

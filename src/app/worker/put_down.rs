@@ -138,6 +138,8 @@ impl Worker {
     /// messages of one job, which is safe, and never none.
     pub(super) async fn set_aside(&self, case: &Case<'_>) -> Result<(), Halt> {
         let delivery = case.delivery;
+        // Never closed.
+        let _turn = self.fairness.door.acquire().await;
         if !self.ports.broker.holds(&delivery.tag) {
             // It comes again by itself; one more copy would be one too many.
             return Err(Halt::HandBack);

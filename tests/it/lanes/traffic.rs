@@ -25,7 +25,10 @@ type Instants = BTreeMap<String, Monotonic>;
 /// What goes out and what comes back.
 pub(super) struct Traffic {
     clock: SystemClock,
+    /// Of whoever publishes steadily.
     line: Line,
+    /// Of whoever publishes all at once: RabbitMQ slows down such a connection.
+    flood: Line,
     exchange: String,
     asked: Instants,
     told: Arc<Mutex<Instants>>,
@@ -58,11 +61,13 @@ impl Traffic {
         });
         let listening = listening.await;
         let line = Line::open(&world.amqp).await.unwrap();
+        let flood = Line::open(&world.amqp).await.unwrap();
         let confirms = ConfirmSelectOptions::default();
         line.channel.confirm_select(confirms).await.unwrap();
         Self {
             clock,
             line,
+            flood,
             exchange: format!("{}.jobs", world.prefix),
             asked: Instants::new(),
             told,
@@ -70,25 +75,20 @@ impl Traffic {
         }
     }
 
+    pub(super) fn now(&self) -> Monotonic {
+        self.clock.monotonic()
+    }
+
+    /// Publishes one job of many, all at once.
+    pub(super) async fn flood(&mut self, ask: Ask) {
+        self.asked.insert(ask.name.clone(), self.clock.monotonic());
+        publish(&self.flood, &self.exchange, ask).await;
+    }
+
     /// Publishes one job, without waiting for its confirm.
     pub(super) async fn ask(&mut self, ask: Ask) {
-        let properties = BasicProperties::default()
-            .with_delivery_mode(2)
-            .with_message_id(ask.name.as_str().into());
-        self.asked.insert(ask.name, self.clock.monotonic());
-        let confirm = self
-            .line
-            .channel
-            .basic_publish(
-                self.exchange.as_str().into(),
-                ask.routing_key.into(),
-                BasicPublishOptions::default(),
-                ask.body.to_string().as_bytes(),
-                properties,
-            )
-            .await
-            .unwrap();
-        drop(confirm);
+        self.asked.insert(ask.name.clone(), self.clock.monotonic());
+        publish(&self.line, &self.exchange, ask).await;
     }
 
     /// Publishes what `next` makes, `per_second` of it for `length`, evenly.
@@ -136,6 +136,24 @@ impl Traffic {
         let told = self.told.lock().unwrap();
         told.keys().filter(|name| name.starts_with(start)).count()
     }
+}
+
+async fn publish(line: &Line, exchange: &str, ask: Ask) {
+    let properties = BasicProperties::default()
+        .with_delivery_mode(2)
+        .with_message_id(ask.name.as_str().into());
+    let confirm = line
+        .channel
+        .basic_publish(
+            exchange.into(),
+            ask.routing_key.into(),
+            BasicPublishOptions::default(),
+            ask.body.to_string().as_bytes(),
+            properties,
+        )
+        .await
+        .unwrap();
+    drop(confirm);
 }
 
 /// The job's number; of a query, whose event names what was asked about, the message's id.

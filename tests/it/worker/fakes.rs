@@ -293,6 +293,8 @@ pub(crate) struct JournalBroker {
     pub(crate) copies: LostReplies,
     /// What was set aside.
     pub(crate) aside: Mutex<Vec<JobCopy>>,
+    /// How long that takes.
+    pub(crate) aside_takes: Mutex<Duration>,
     /// The next so many replies are refused, as by a queue that is full.
     pub(crate) refusals: LostReplies,
 }
@@ -337,6 +339,8 @@ impl Broker for JournalBroker {
         if copy.tier == Tier::Bulk {
             self.journal.note(format!("aside with ticket {ticket:?}"));
             self.aside.lock().unwrap().push(copy.clone());
+            let length = *self.aside_takes.lock().unwrap();
+            tokio::time::sleep(length).await;
         } else {
             self.journal.note(format!("rescue with ticket {ticket:?}"));
         }

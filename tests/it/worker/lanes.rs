@@ -68,6 +68,25 @@ async fn what_a_room_has_too_much_of_is_set_aside_and_comes_after_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_small_room_keeps_its_places_while_a_giants_are_being_set_aside() {
+    let world = start(1);
+    *world.broker.aside_takes.lock().unwrap() = Duration::from_millis(100);
+    let broker = &world.broker.inner;
+    for number in 0..40 {
+        let sent = job(&format!("A{number}"), "a");
+        broker.publish_job(&sent).await.unwrap();
+    }
+    for number in ["B1", "B2"] {
+        broker.publish_job(&job(number, "b")).await.unwrap();
+    }
+    world.until("aside", 37).await;
+    let aside = world.broker.aside.lock().unwrap().clone();
+    let is_small = |copy: &JobCopy| copy.body.ends_with(br#""labels":{"room":"b"}}"#);
+    assert!(!aside.iter().any(is_small));
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_set_aside_while_nobody_waits() {
     let world = start(3);
     for number in ["A1", "A2", "A3"] {

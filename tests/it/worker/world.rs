@@ -111,6 +111,7 @@ impl World {
             events: LostReplies::default(),
             copies: LostReplies::default(),
             aside: Mutex::default(),
+            aside_takes: Mutex::default(),
             refusals: LostReplies::default(),
         });
         let gateway = Arc::new(ScriptedGateway {
