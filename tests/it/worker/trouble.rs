@@ -295,6 +295,7 @@ impl Office {
             copies: LostReplies::default(),
             refusals: LostReplies::default(),
             aside: Mutex::default(),
+            aside_takes: Mutex::default(),
         });
         let gateway = Arc::new(Gateways {
             clock: Arc::clone(&clock),
