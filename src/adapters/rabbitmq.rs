@@ -59,7 +59,8 @@ pub use crate::adapters::rabbitmq::topology::{
 /// How long the broker may take to say how many messages wait.
 const WAITING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long closing waits for both connections.
+/// How long closing waits for the last acknowledgements, and then as long again for both
+/// connections.
 const CLOSE_WAIT_MAX: Duration = Duration::from_secs(15);
 
 /// How to reach RabbitMQ and what to declare there.
@@ -368,13 +369,16 @@ impl Broker for RabbitmqBroker {
 
     async fn close(&self) {
         self.set_mode(Mode::Stopped);
-        join_all(self.lanes.iter().map(|lane| lane.flush())).await;
+        let flushed = join_all(self.lanes.iter().map(|lane| lane.flush()));
+        if in_time(flushed).await.is_none() {
+            tracing::warn!("RabbitMQ did not take the last acknowledgements in time");
+        }
         self.end.cancel();
         let tasks = {
             let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *tasks)
         };
-        if timeout(CLOSE_WAIT_MAX, join_all(tasks)).await.is_err() {
+        if in_time(join_all(tasks)).await.is_none() {
             tracing::warn!("the connections to RabbitMQ did not close in time");
         }
     }
@@ -440,4 +444,23 @@ fn key(text: &str, exchange: &str) -> Result<ShortString, PublishError> {
         exchange: exchange.to_owned(),
         routing_key: text.to_owned(),
     })
+}
+
+/// Waits for one step of closing, but not for ever; `None` when it takes too long.
+async fn in_time<T>(step: impl Future<Output = T>) -> Option<T> {
+    timeout(CLOSE_WAIT_MAX, step).await.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::{CLOSE_WAIT_MAX, in_time, timeout};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_of_closing_that_never_ends_is_given_up() {
+        let given_up = timeout(CLOSE_WAIT_MAX * 2, in_time(pending::<()>())).await;
+        assert_eq!(given_up, Ok(None));
+        assert_eq!(in_time(ready(7)).await, Some(7));
+    }
 }

@@ -25,11 +25,13 @@ pub trait Broker: Send + Sync {
     /// called and nothing more will come, and for a lane that is none of [`Broker::lanes`].
     async fn next(&self, lane: Lane) -> Option<Delivery>;
 
-    /// Acknowledges; [`Settlement::Lost`] when the delivery's channel is gone: the broker will, or
-    /// did, give it to somebody again.
+    /// Takes note that a delivery is worked; [`Settlement::Lost`] when its channel is gone: the broker
+    /// will, or did, give it to somebody again. The acknowledgement is written soon after, perhaps
+    /// together with others, and at [`Broker::close`] at the latest.
     async fn ack(&self, delivery: &DeliveryTag) -> Settlement;
 
-    /// Gives a delivery back without acknowledging it: it comes again, marked redelivered.
+    /// Gives a delivery back without acknowledging it: it comes again, marked redelivered. Returns
+    /// when that is written to the broker.
     async fn hand_back(&self, delivery: &DeliveryTag) -> Settlement;
 
     /// Whether the delivery is still ours to acknowledge.
@@ -84,7 +86,8 @@ pub trait Broker: Send + Sync {
     /// Stops taking jobs for good; [`Broker::next`] ends.
     async fn stop(&self);
 
-    /// Closes the connections, after the last acknowledgement was written.
+    /// Closes the connections once the last acknowledgements are written; a broker that takes neither
+    /// is waited for only so long, and delivers again what was not acknowledged.
     async fn close(&self);
 
     /// How many messages wait in all lanes of `kind`, or `None` when the broker cannot say, as
@@ -212,10 +215,11 @@ pub struct Epitaph {
     pub at: UnixMillis,
 }
 
-/// What came of an acknowledgement.
+/// What came of acknowledging or handing back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
-    /// Written to the broker.
+    /// The delivery was ours, and the broker is told: of a handing back it has been, of an
+    /// acknowledgement it is soon. Should the channel be lost before, the delivery comes again.
     Sent,
     /// The channel is gone: the delivery comes again.
     Lost,

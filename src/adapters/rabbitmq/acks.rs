@@ -90,9 +90,10 @@ impl Outstanding {
         self.change(tag, Place::Held, Place::Leaving)
     }
 
-    /// Notes that the handing back was written.
-    pub(crate) fn left(&mut self, tag: u64) {
-        if self.change(tag, Place::Leaving, Place::Settled) {
+    /// Notes what came of handing back. What was not written stays on its way until the channel is
+    /// replaced: nothing covers it, and nothing new takes its place.
+    pub(crate) fn left<E>(&mut self, tag: u64, written: &Result<(), E>) {
+        if written.is_ok() && self.change(tag, Place::Leaving, Place::Settled) {
             self.held -= 1;
         }
     }
@@ -162,6 +163,9 @@ mod tests {
 
     use super::{Ack, Outstanding};
 
+    const WRITTEN: Result<(), ()> = Ok(());
+    const NOT_WRITTEN: Result<(), ()> = Err(());
+
     fn with(tags: std::ops::RangeInclusive<u64>) -> Outstanding {
         let mut outstanding = Outstanding::default();
         for tag in tags {
@@ -206,8 +210,20 @@ mod tests {
         assert!(!outstanding.holds(2) && !outstanding.finish(2));
         assert!(outstanding.finish(1) && outstanding.finish(3));
         assert_eq!(outstanding.take_front(), [Ack::One(1)]);
-        outstanding.left(2);
+        outstanding.left(2, &WRITTEN);
         assert_eq!(outstanding.take_front(), [Ack::One(3)]);
+    }
+
+    #[test]
+    fn a_delivery_whose_handing_back_was_not_written_is_never_covered_and_keeps_its_place() {
+        let mut outstanding = with(1..=3);
+        assert!(outstanding.leave(2));
+        outstanding.left(2, &NOT_WRITTEN);
+        assert!(outstanding.finish(1) && outstanding.finish(3));
+        assert_eq!(outstanding.take_front(), [Ack::One(1)]);
+        assert_eq!(outstanding.take_all(), [Ack::One(3)]);
+        assert!(!outstanding.holds(2));
+        assert_eq!(outstanding.held(), 1);
     }
 
     #[test]
@@ -236,6 +252,7 @@ mod tests {
             let mut outstanding = Outstanding::default();
             let mut at_broker = BTreeSet::new();
             let (mut done, mut leaving) = (BTreeSet::new(), BTreeSet::new());
+            let mut unwritten = BTreeSet::new();
             let mut newest = 0;
             let settle = |ack: Ack, at_broker: &mut BTreeSet<u64>, done: &BTreeSet<u64>| {
                 let (tags, last): (Vec<u64>, u64) = match ack {
@@ -260,8 +277,13 @@ mod tests {
                     3 | 4 => if outstanding.finish(tag) { done.insert(tag); },
                     5 => if outstanding.leave(tag) { leaving.insert(tag); },
                     6 => if let Some(tag) = leaving.pop_first() {
-                        at_broker.remove(&tag);
-                        outstanding.left(tag);
+                        if offset % 8 == 0 {
+                            unwritten.insert(tag);
+                            outstanding.left(tag, &NOT_WRITTEN);
+                        } else {
+                            at_broker.remove(&tag);
+                            outstanding.left(tag, &WRITTEN);
+                        }
                     },
                     _ => for ack in outstanding.take_front() {
                         prop_assert!(settle(ack, &mut at_broker, &done));
@@ -274,6 +296,7 @@ mod tests {
             }
             prop_assert!(done.is_disjoint(&at_broker));
             prop_assert!(leaving.is_subset(&at_broker));
+            prop_assert!(unwritten.is_subset(&at_broker));
             prop_assert!(at_broker.len() == outstanding.held());
         }
     }

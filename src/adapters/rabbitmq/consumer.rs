@@ -429,13 +429,12 @@ impl Consumption {
                 unwanted.retain(|tag| held.outstanding.leave(*tag));
             }
         }
-        for tag in &unwanted {
-            answered(requeue(channel, *tag)).await?;
-        }
-        if let Some(held) = self.inbox().held.as_mut() {
-            for tag in unwanted {
-                held.outstanding.left(tag);
+        for tag in unwanted {
+            let written = answered(requeue(channel, tag)).await;
+            if let Some(held) = self.inbox().held.as_mut() {
+                held.outstanding.left(tag, &written);
             }
+            written?;
         }
         self.done.notify_one();
         Ok(())

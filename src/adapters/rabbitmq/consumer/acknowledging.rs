@@ -36,6 +36,8 @@ impl Consumption {
         Settlement::Sent
     }
 
+    /// Writes that a delivery goes back to its queue. When that fails, the channel is gone and the
+    /// delivery comes again all the same.
     pub(crate) async fn hand_back(&self, delivery: &DeliveryTag) -> Settlement {
         let channel = {
             let mut inbox = self.inbox();
@@ -50,7 +52,7 @@ impl Consumption {
         let written = requeue(&channel, delivery.tag).await;
         let mut inbox = self.inbox();
         if let Some(held) = inbox.channel(delivery) {
-            held.outstanding.left(delivery.tag);
+            held.outstanding.left(delivery.tag, &written);
         }
         self.done.notify_one();
         if !inbox.waiting.is_empty() {
