@@ -19,8 +19,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::adapters::clock::SystemClock;
-use crate::adapters::rabbitmq::client::Producer;
-use crate::adapters::rabbitmq::workbench::EventTap;
+use crate::adapters::rabbitmq::client::{Acknowledged, EventStream, Producer};
 use crate::adapters::redis_ledger::ServerUsage;
 use crate::app::bench::pair::PairTimes;
 use crate::app::bench::process::{CpuTime, cpu_time, resident_kib};
@@ -200,7 +199,7 @@ async fn measure(
         setup.sign_answers(options.jobs, clock).await?;
     }
     let producer = Arc::new(Producer::connect(&setup.rabbitmq).await?);
-    let mut tap = EventTap::connect(&setup.rabbitmq).await?;
+    let mut events = EventStream::connect(&setup.rabbitmq, "#", Acknowledged::Nothing).await?;
     let sent = Arc::new(Sent::new(published));
     if let Feed::Queued(_) = options.feed {
         observe(Stage::Queueing);
@@ -220,10 +219,11 @@ async fn measure(
     };
     let mut seen = Seen::new(published);
     let warm = options.jobs / WARM_UP_PARTS;
-    seen.follow(&mut tap, warm, &sent, &**clock).await?;
+    seen.follow(&mut events, warm, &sent, &**clock).await?;
     seen.latencies_us.clear();
     let before = Spent::now(setup, worker.id(), clock).await?;
-    seen.follow(&mut tap, options.jobs, &sent, &**clock).await?;
+    seen.follow(&mut events, options.jobs, &sent, &**clock)
+        .await?;
     let after = Spent::now(setup, worker.id(), clock).await?;
     let resident_kib = resident_kib(worker.id()).context("see the daemon's memory")?;
     if let Some(feeding) = feeding {
@@ -232,7 +232,7 @@ async fn measure(
     // Stopped before the memory of Redis is looked at: its connections have buffers.
     drop(worker);
     let memory_after = setup.redis.usage().await?.memory_bytes;
-    tap.close().await;
+    events.close().await;
     let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let settled_since_memory = count(options.jobs);
     Ok(Figures {

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use crate::adapters::rabbitmq::client::EventStream;
+use crate::adapters::rabbitmq::client::{Acknowledged, EventStream};
 use crate::adapters::rabbitmq::{ConnectError, RabbitmqOptions};
 use crate::adapters::redis_ledger;
 use crate::app::assembly::rabbitmq_options;
@@ -74,7 +74,7 @@ impl From<ConnectError> for ClientError {
 /// [`ClientError`].
 pub async fn watch(config: &Config, pattern: &str) -> Result<EventStream, ClientError> {
     let options = broker_options(config, "hongbaod watch")?;
-    Ok(EventStream::connect(&options, pattern).await?)
+    Ok(EventStream::connect(&options, pattern, Acknowledged::Each).await?)
 }
 
 /// Tells whether an error of a start is that a server does not answer, so that waiting may help.

@@ -22,7 +22,7 @@ use crate::ports::broker::{JobCopy, PublishError};
 /// Unconfirmed jobs of a [`Producer`] at a time.
 pub const WINDOW: usize = 256;
 
-/// Events that [`EventStream`] is sent ahead of its reader.
+/// Events that an [`EventStream`] which acknowledges is sent ahead of its reader.
 const EVENT_PREFETCH: u16 = 512;
 
 /// Publishes jobs as any producer does.
@@ -83,27 +83,54 @@ pub struct WatchedEvent {
     pub body: Bytes,
 }
 
+/// Which events an [`EventStream`] acknowledges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acknowledged {
+    /// Each one when it is read, so that a slow reader is not sent more than it can hold.
+    Each,
+    /// None, so that watching costs the broker little: it sends as fast as it can, and what is on
+    /// its way when the stream ends is gone.
+    Nothing,
+}
+
+impl Acknowledged {
+    fn consume_options(self) -> BasicConsumeOptions {
+        BasicConsumeOptions {
+            no_ack: match self {
+                Self::Each => false,
+                Self::Nothing => true,
+            },
+            ..BasicConsumeOptions::default()
+        }
+    }
+}
+
 /// Outcome events as they come, from a queue that lives as long as the stream.
 pub struct EventStream {
     connection: Connection,
     consumer: Consumer,
+    acknowledged: Acknowledged,
 }
 
 impl EventStream {
     /// Subscribes to the events whose routing key matches `pattern`, such as `#`, `*.failed` or
-    /// `disburse.*`.
+    /// `disburse.*`. The exchange must be there: `hongbaod run` declares it.
     ///
     /// # Errors
     ///
     /// [`ConnectError`].
-    pub async fn connect(options: &RabbitmqOptions, pattern: &str) -> Result<Self, ConnectError> {
+    pub async fn connect(
+        options: &RabbitmqOptions,
+        pattern: &str,
+        acknowledged: Acknowledged,
+    ) -> Result<Self, ConnectError> {
         let topology = topology_of(options)?;
         let pattern = ShortString::try_new(pattern).map_err(|_too_long| ConnectError::Name {
             name: pattern.to_owned(),
         })?;
         let connection = Dialer::new(options)?.open(Purpose::Watch).await?;
         expect_exchange(&connection, &topology.outcomes).await?;
-        let options = BasicConsumeOptions::default();
+        let options = acknowledged.consume_options();
         let consumer = subscribe(&connection, &topology.outcomes, pattern, options)
             .await
             .map_err(|source| {
@@ -116,6 +143,7 @@ impl EventStream {
         Ok(Self {
             connection,
             consumer,
+            acknowledged,
         })
     }
 
@@ -123,8 +151,12 @@ impl EventStream {
     /// meanwhile was missed.
     pub async fn next(&mut self) -> Option<WatchedEvent> {
         let delivery = self.consumer.next().await?.ok()?;
-        // Acknowledged one by one so that a slow reader is not sent more than it can hold.
-        delivery.acker.ack(BasicAckOptions::default()).await.ok()?;
+        match self.acknowledged {
+            Acknowledged::Each => {
+                delivery.acker.ack(BasicAckOptions::default()).await.ok()?;
+            }
+            Acknowledged::Nothing => {}
+        }
         Some(WatchedEvent {
             routing_key: delivery.routing_key.as_str().to_owned(),
             body: Bytes::from(delivery.data),
@@ -138,7 +170,7 @@ impl EventStream {
 }
 
 /// Consumes what is published to `exchange` from now on and matches `pattern`.
-pub(crate) async fn subscribe(
+async fn subscribe(
     connection: &Connection,
     exchange: &ShortString,
     pattern: ShortString,
@@ -201,4 +233,15 @@ async fn expect_exchange(
             source,
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Acknowledged;
+
+    #[test]
+    fn only_who_acknowledges_is_sent_no_more_than_the_prefetch() {
+        assert!(!Acknowledged::Each.consume_options().no_ack);
+        assert!(Acknowledged::Nothing.consume_options().no_ack);
+    }
 }

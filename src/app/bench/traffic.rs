@@ -9,8 +9,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use tokio_util::task::TaskTracker;
 
-use crate::adapters::rabbitmq::client::{Producer, WINDOW};
-use crate::adapters::rabbitmq::workbench::EventTap;
+use crate::adapters::rabbitmq::client::{EventStream, Producer, WINDOW};
 use crate::app::bench::jobs::{self, Settled};
 use crate::domain::time::Monotonic;
 use crate::ports::clock::Clock;
@@ -113,21 +112,21 @@ impl Seen {
     /// The connection is lost, or nothing came for a minute.
     pub async fn follow(
         &mut self,
-        tap: &mut EventTap,
+        events: &mut EventStream,
         until: usize,
         sent: &Sent,
         clock: &dyn Clock,
     ) -> anyhow::Result<()> {
         while self.settled < until {
             let event = tokio::select! {
-                event = tap.next() => event.context("the connection for the events was lost")?,
+                event = events.next() => event.context("the connection for the events was lost")?,
                 () = clock.sleep(SILENCE_MAX) => anyhow::bail!(
                     "no event for {} s; {} of {until} jobs are settled",
                     SILENCE_MAX.as_secs(), self.settled
                 ),
             };
             let now = micros(clock.monotonic().0);
-            let Some((place, settled)) = jobs::settled(&event) else {
+            let Some((place, settled)) = jobs::settled(&event.body) else {
                 continue;
             };
             let Some(told) = self.told.get_mut(place) else {
