@@ -175,7 +175,7 @@ pub async fn run(
     observe(Stage::Starting);
     let setup = Setup::make(&options, file, &clock).await?;
     let measured = measure(&options, &setup, pair, &clock, observe).await;
-    // Whatever came of it, nothing is left behind.
+    // Whatever came of it, nothing is left in the servers.
     let cleared = setup.clear().await;
     let figures = measured.with_context(|| format!("see the logs in {}", setup.dir.display()))?;
     cleared?;
@@ -190,6 +190,7 @@ async fn measure(
     clock: &Arc<dyn Clock>,
     observe: &mut (dyn FnMut(Stage) + Send),
 ) -> anyhow::Result<Figures> {
+    setup.declare(clock).await?;
     let published = match options.feed {
         Feed::Queued(queued) => queued.max(options.jobs),
         Feed::PerSecond(_) => options.jobs,

@@ -1,5 +1,6 @@
 //! The program as its users meet it: arguments in, text and an exit code out.
 
+mod bench;
 mod checks;
 mod help;
 mod jobs;

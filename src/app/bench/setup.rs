@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use crate::adapters::alipay::AlipayGateway;
 use crate::adapters::rabbitmq::{RabbitmqOptions, workbench};
 use crate::adapters::random::SystemRandom;
-use crate::adapters::redis_ledger::{RedisInspector, RedisLedger, RedisLedgerOptions};
+use crate::adapters::redis_ledger::{RedisInspector, RedisLedger};
 use crate::app::alipay_setup;
 use crate::app::assembly::{rabbitmq_options, redis_options};
 use crate::app::bench::process::{Output, Process, is_of_servers, listener};
@@ -25,7 +25,7 @@ use crate::app::job_body;
 use crate::domain::job::Job;
 use crate::domain::time::{Monotonic, UnixMillis};
 use crate::domain::verdict::Verdict;
-use crate::ports::clock::{Clock, Random};
+use crate::ports::clock::Clock;
 use crate::ports::gateway::Gateway as _;
 
 /// How long the daemon may take to be ready.
@@ -56,7 +56,7 @@ pub(super) struct Setup {
 }
 
 impl Setup {
-    /// Starts the sandbox, writes the configuration, has everything declared.
+    /// Starts the sandbox and writes the configuration; in the servers nothing is changed.
     pub(super) async fn make(
         options: &BenchOptions,
         file: Option<&Path>,
@@ -65,9 +65,23 @@ impl Setup {
         let own = std::process::id();
         let dir = std::env::temp_dir().join(format!("hongbaod-bench-{own}"));
         fs::create_dir_all(&dir).context("make a directory for the benchmark")?;
-        let mut sandbox = start_sandbox(&dir, options)?;
-        let section = sandbox.first_lines("# http://")?;
-        let prefix = format!("hongbao-bench-{own}");
+        let sandbox = start_sandbox(&dir, options);
+        let sandbox = sandbox.with_context(|| format!("see the log in {}", dir.display()))?;
+        let made = Self::make_in(&dir, sandbox, file, clock).await;
+        if made.is_err() {
+            // Nothing in it tells more than the error.
+            drop(fs::remove_dir_all(&dir));
+        }
+        made
+    }
+
+    async fn make_in(
+        dir: &Path,
+        (sandbox, section): (Process, String),
+        file: Option<&Path>,
+        clock: &Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
+        let prefix = format!("hongbao-bench-{}", std::process::id());
         let admin_port = free_port()?;
         let text = configuration(file, &section, &prefix, admin_port)?;
         let config_file = dir.join("hongbaod.toml");
@@ -76,9 +90,10 @@ impl Setup {
         let config = Config::load(Some(&config_file), variables)?;
         let rabbitmq = rabbitmq_options(&config).context("rabbitmq.urls is \"memory:\"")?;
         let redis_options = redis_options(&config).context("redis.urls is \"memory:\"")?;
-        let redis = open_ledger(redis_options, clock).await?;
-        let setup = Self {
-            dir,
+        let random = Arc::new(SystemRandom);
+        let redis = RedisInspector::connect(redis_options, Arc::clone(clock), random).await?;
+        Ok(Self {
+            dir: dir.to_owned(),
             sandbox,
             rabbitmq,
             redis,
@@ -87,10 +102,20 @@ impl Setup {
             admin_port,
             config,
             config_file,
-        };
+        })
+    }
+
+    /// Puts into the servers what a daemon finds there: a ledger of some age, exchanges and queues.
+    /// Whatever comes of it, [`Setup::clear`] removes it.
+    pub(super) async fn declare(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<()> {
+        if let Some(options) = redis_options(&self.config) {
+            let earlier: Arc<dyn Clock> = Arc::new(AnHourAgo(Arc::clone(clock)));
+            // Connecting puts a canary there that is as old as its maker's clock says.
+            drop(RedisLedger::connect(options, earlier, Arc::new(SystemRandom)).await?);
+        }
         // It declares what it needs, and is not yet measured.
-        drop(setup.start_worker(clock).await?);
-        Ok(setup)
+        drop(self.start_worker(clock).await?);
+        Ok(())
     }
 
     /// Starts the daemon and waits until it is ready.
@@ -103,7 +128,7 @@ impl Setup {
         while !is_ready(self.admin_port).await {
             let is_late = clock.monotonic() >= until;
             if is_late || !worker.is_running() {
-                anyhow::bail!("the daemon does not become ready; see {}", log.display());
+                anyhow::bail!("the daemon does not become ready");
             }
             clock.sleep(READY_LOOK_PERIOD).await;
         }
@@ -141,9 +166,10 @@ impl Setup {
 
     /// Removes queues, exchanges and keys.
     pub(super) async fn clear(&self) -> anyhow::Result<()> {
-        workbench::clear(&self.rabbitmq).await?;
+        let queues = workbench::clear(&self.rabbitmq).await;
+        // Also when RabbitMQ is out of reach.
         self.redis.clear(&self.prefix).await?;
-        Ok(())
+        Ok(queues?)
     }
 
     /// Removes the directory, when nobody needs to look at it.
@@ -152,7 +178,8 @@ impl Setup {
     }
 }
 
-fn start_sandbox(dir: &Path, options: &BenchOptions) -> anyhow::Result<Process> {
+/// Starts the sandbox and returns it with the section of the configuration that it prints.
+fn start_sandbox(dir: &Path, options: &BenchOptions) -> anyhow::Result<(Process, String)> {
     let keys = dir.join("keys").display().to_string();
     let packet = format!("{}={}", jobs::PACKET, jobs::PACKET_YUAN);
     let delay = format!("{}ms", options.delay.as_millis());
@@ -163,7 +190,9 @@ fn start_sandbox(dir: &Path, options: &BenchOptions) -> anyhow::Result<Process> 
         fs::write(&knobs, REMEMBERING).context("write the sandbox's knobs")?;
         arguments.extend(["--faults", &knobs]);
     }
-    Process::start(&arguments, &dir.join("sandbox.log"), Output::Read)
+    let mut sandbox = Process::start(&arguments, &dir.join("sandbox.log"), Output::Read)?;
+    let section = sandbox.first_lines("# http://")?;
+    Ok((sandbox, section))
 }
 
 /// The servers of the user's file, and all else as a benchmark needs it.
@@ -210,18 +239,6 @@ fn configuration(
     );
     table.extend(rest.parse::<toml::Table>()?);
     Ok(toml::to_string(&table)?)
-}
-
-/// A ledger that has been there for an hour.
-async fn open_ledger(
-    options: RedisLedgerOptions,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<RedisInspector> {
-    let random: Arc<dyn Random> = Arc::new(SystemRandom);
-    let earlier: Arc<dyn Clock> = Arc::new(AnHourAgo(Arc::clone(clock)));
-    // Connecting puts a canary there that is as old as its maker's clock says.
-    drop(RedisLedger::connect(options.clone(), earlier, Arc::clone(&random)).await?);
-    Ok(RedisInspector::connect(options, Arc::clone(clock), random).await?)
 }
 
 struct AnHourAgo(Arc<dyn Clock>);
