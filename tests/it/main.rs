@@ -38,6 +38,7 @@ mod rabbitmq_server;
 mod rate;
 mod redis_cluster;
 mod redis_fleet;
+mod redis_health;
 mod redis_ledger;
 mod redis_sentinels;
 mod redis_server;

@@ -10,18 +10,17 @@ use hongbaod::adapters::redis_ledger::{
     ConnectError, RedisInspector, RedisLedger, RedisLedgerOptions, RedisMode,
 };
 use hongbaod::domain::job::JobKey;
-use hongbaod::ports::ledger::{Connection, Ledger, LedgerError, LedgerHealth, Written};
+use hongbaod::ports::ledger::{Ledger, LedgerError, LedgerHealth, Written};
 use hongbaod::ports::rate::{RateWish, SharedRate};
 
 use crate::ledger_contract::{every_fact, stored};
 use crate::ledger_entries::{in_flight, key, settled};
+use crate::patience::PATIENCE;
 use crate::redis_cluster::{MASTERS, RedisCluster, slots_of};
+use crate::redis_health::{is_down, is_up, try_connect, until};
 use crate::redis_sentinels::{MASTER_NAME, RedisSentinels};
 use crate::redis_server::RedisServer;
 use crate::servers::{rediss_url, tls_file, tls_path, unique_prefix};
-
-/// Every wait of these tests ends by then, or the test fails.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 fn options(mode: RedisMode, urls: &[String]) -> RedisLedgerOptions {
     RedisLedgerOptions {
@@ -42,11 +41,6 @@ fn sentinel_mode() -> RedisMode {
     }
 }
 
-async fn try_connect(options: RedisLedgerOptions) -> Result<RedisLedger, ConnectError> {
-    let (clock, random) = (Arc::new(SystemClock::new()), Arc::new(SystemRandom));
-    RedisLedger::connect(options, clock, random).await
-}
-
 async fn shared(options: RedisLedgerOptions) -> Arc<dyn Ledger> {
     Arc::new(try_connect(options).await.unwrap())
 }
@@ -55,26 +49,6 @@ async fn inspect(options: RedisLedgerOptions) -> RedisInspector {
     let (clock, random) = (Arc::new(SystemClock::new()), Arc::new(SystemRandom));
     let connecting = RedisInspector::connect(options, clock, random);
     connecting.await.unwrap()
-}
-
-/// Waits until the ledger's health is as `wanted`.
-async fn until(ledger: &RedisLedger, wanted: impl Fn(&LedgerHealth) -> bool) -> LedgerHealth {
-    let waiting = async {
-        let mut health = ledger.health();
-        while !wanted(&health) {
-            health = ledger.changed(health).await;
-        }
-        health
-    };
-    tokio::time::timeout(PATIENCE, waiting).await.unwrap()
-}
-
-fn is_up(health: &LedgerHealth) -> bool {
-    health.connection == Connection::Up
-}
-
-fn is_down(health: &LedgerHealth) -> bool {
-    health.connection == Connection::Down
 }
 
 /// Waits for an answer about a key, however often there is none, and returns it with the losses that

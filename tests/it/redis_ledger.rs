@@ -2,27 +2,25 @@
 
 mod lifetimes;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use hongbaod::adapters::clock::SystemClock;
-use hongbaod::adapters::random::SystemRandom;
 use hongbaod::adapters::redis_ledger::{
     ConnectError, Persistence, RedisLedger, RedisLedgerOptions,
 };
 use hongbaod::domain::time::UnixMillis;
 use hongbaod::ports::clock::Clock;
-use hongbaod::ports::ledger::{Connection, Ledger, LedgerError, LedgerHealth, ScanCursor, Written};
+use hongbaod::ports::ledger::{Ledger, LedgerError, LedgerHealth, ScanCursor, Written};
 use redis::AsyncCommands;
 
 use crate::ledger_contract::{revision_of, stored};
 use crate::ledger_entries::{NOW, deferred, in_flight, key, settled};
+use crate::patience::PATIENCE;
+use crate::redis_health::{is_down, is_up, try_connect, until};
 use crate::redis_server::{RedisServer, connection};
 use crate::servers;
 
 const RETENTION: Duration = Duration::from_secs(600);
-/// Every wait of these tests ends by then, or the test fails.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 fn options(url: String) -> RedisLedgerOptions {
     RedisLedgerOptions {
@@ -33,33 +31,8 @@ fn options(url: String) -> RedisLedgerOptions {
     }
 }
 
-async fn try_connect(options: RedisLedgerOptions) -> Result<RedisLedger, ConnectError> {
-    let (clock, random) = (Arc::new(SystemClock::new()), Arc::new(SystemRandom));
-    RedisLedger::connect(options, clock, random).await
-}
-
 async fn connect(server: &RedisServer) -> RedisLedger {
     try_connect(options(server.url())).await.unwrap()
-}
-
-/// Waits until the ledger's health is as `wanted`.
-async fn until(ledger: &RedisLedger, wanted: impl Fn(&LedgerHealth) -> bool) -> LedgerHealth {
-    let waiting = async {
-        let mut health = ledger.health();
-        while !wanted(&health) {
-            health = ledger.changed(health).await;
-        }
-        health
-    };
-    tokio::time::timeout(PATIENCE, waiting).await.unwrap()
-}
-
-fn is_up(health: &LedgerHealth) -> bool {
-    health.connection == Connection::Up
-}
-
-fn is_down(health: &LedgerHealth) -> bool {
-    health.connection == Connection::Down
 }
 
 #[tokio::test]

@@ -5,7 +5,6 @@ use serde_json::Value;
 use super::plan::{Dice, Plan, Shape};
 use super::process::Stream;
 use super::world::{World, WorldOptions};
-use crate::servers::{amqp_url, redis_url};
 
 /// A little of everything that Alipay may do to a call.
 pub(crate) const FAULTS: &str = r#"{"in_progress_done_permille": 30, "unknown_with_effect_permille": 30,
@@ -24,16 +23,7 @@ pub(crate) const SHAPE: Shape = Shape {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_bank_the_events_the_dead_letters_and_the_queues_agree_job_by_job() {
-    let world = World::start(
-        "agreement",
-        WorldOptions {
-            amqp: amqp_url(),
-            redis: redis_url(),
-            sandbox: &[],
-            settings: &[],
-        },
-    )
-    .await;
+    let world = World::start("agreement", WorldOptions::default()).await;
     world.set_faults(FAULTS).await;
     let daemon = world.daemon().await;
     let subscriber = world.subscribe().await;

@@ -3,7 +3,6 @@
 use super::agreement::{FAULTS, SHAPE};
 use super::plan::{Dice, Plan};
 use super::world::{World, WorldOptions, events};
-use crate::servers::{amqp_url, redis_url};
 
 /// How often it is killed in one run.
 const CRASHES: usize = 3;
@@ -13,10 +12,8 @@ async fn a_daemon_that_is_killed_again_and_again_pays_each_job_once() {
     let world = World::start(
         "crash",
         WorldOptions {
-            amqp: amqp_url(),
-            redis: redis_url(),
             sandbox: &["--delay", "20ms"],
-            settings: &[],
+            ..WorldOptions::default()
         },
     )
     .await;

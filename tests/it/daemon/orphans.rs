@@ -7,7 +7,6 @@ use super::broker;
 use super::plan::{Fate, Plan, PlannedJob, body};
 use super::world::{Daemon, World, WorldOptions};
 use crate::patience::{eventually, pause};
-use crate::servers::{amqp_url, redis_url};
 
 const JOBS: u32 = 5;
 
@@ -40,10 +39,8 @@ async fn world(
     let world = World::start(
         topic,
         WorldOptions {
-            amqp: amqp_url(),
-            redis: redis_url(),
-            sandbox: &[],
             settings: &settings,
+            ..WorldOptions::default()
         },
     )
     .await;

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::broker;
 use super::plan::{Fate, Plan, PlannedJob};
 use super::world::{World, WorldOptions};
-use crate::servers::{amqp_url, redis_url};
 
 /// Every way in which an answer can be wrong, so that every error is written.
 const FAULTS: &str = r#"{"in_progress_done_permille": 60, "unknown_with_effect_permille": 60,
@@ -98,10 +97,8 @@ async fn no_secret_and_no_person_is_in_what_the_daemon_writes() {
     let world = World::start(
         "quiet",
         WorldOptions {
-            amqp: amqp_url(),
-            redis: redis_url(),
-            sandbox: &[],
             settings: &[("HONGBAOD__LOG__LEVEL", "trace")],
+            ..WorldOptions::default()
         },
     )
     .await;

@@ -4,20 +4,10 @@ use std::fs;
 
 use super::process::Stream;
 use super::world::{World, WorldOptions};
-use crate::servers::{amqp_url, redis_url};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_are_read_again_on_sighup_and_a_broken_one_changes_nothing() {
-    let world = World::start(
-        "rotation",
-        WorldOptions {
-            amqp: amqp_url(),
-            redis: redis_url(),
-            sandbox: &[],
-            settings: &[],
-        },
-    )
-    .await;
+    let world = World::start("rotation", WorldOptions::default()).await;
     let mut daemon = world.daemon().await;
     let file = world.path("keys").join("alipay_public_key.pem");
     let good = fs::read_to_string(&file).unwrap();

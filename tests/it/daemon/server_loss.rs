@@ -5,7 +5,6 @@ use super::plan::{Dice, Plan, Shape};
 use super::world::{World, WorldOptions, events};
 use crate::rabbitmq_server::RabbitmqServer;
 use crate::redis_server::RedisServer;
-use crate::servers::{amqp_url, redis_url};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_redis_makes_the_daemon_unready_and_nothing_wrong() {
@@ -13,10 +12,9 @@ async fn a_killed_redis_makes_the_daemon_unready_and_nothing_wrong() {
     let world = World::start(
         "redis-loss",
         WorldOptions {
-            amqp: amqp_url(),
             redis: redis.url(),
             sandbox: &["--delay", "20ms"],
-            settings: &[],
+            ..WorldOptions::default()
         },
     )
     .await;
@@ -46,9 +44,8 @@ async fn a_killed_rabbitmq_makes_the_daemon_unready_and_nothing_wrong() {
         "rabbitmq-loss",
         WorldOptions {
             amqp: rabbitmq.url().await,
-            redis: redis_url(),
             sandbox: &["--delay", "20ms"],
-            settings: &[],
+            ..WorldOptions::default()
         },
     )
     .await;

@@ -7,7 +7,6 @@ use super::plan::{Dice, Plan, Shape};
 use super::process::Stream;
 use super::world::{Daemon, World, WorldOptions, events};
 use crate::patience::eventually;
-use crate::servers::{amqp_url, redis_url};
 
 /// A call that takes longer than any test.
 const HANG: &str = r#"{"hang_before_effect_permille": 1000, "hang_ms": 600000}"#;
@@ -20,10 +19,8 @@ async fn a_drain_finishes_what_is_in_flight_and_leaves_the_rest_to_the_next_star
     let world = World::start(
         "drain",
         WorldOptions {
-            amqp: amqp_url(),
-            redis: redis_url(),
             sandbox: &["--delay", "50ms"],
-            settings: &[],
+            ..WorldOptions::default()
         },
     )
     .await;
@@ -54,10 +51,8 @@ async fn hanging(
     let world = World::start(
         topic,
         WorldOptions {
-            amqp: amqp_url(),
-            redis: redis_url(),
-            sandbox: &[],
             settings,
+            ..WorldOptions::default()
         },
     )
     .await;

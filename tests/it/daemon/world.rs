@@ -18,13 +18,13 @@ use super::broker::{self, Subscriber};
 use super::plan::{PACKET, Plan};
 use super::process::{Process, Stream};
 use crate::patience::{eventually, eventually_within, pause};
-use crate::servers::unique_prefix;
+use crate::servers::{amqp_url, redis_url, unique_prefix};
 
-/// The daemon's numbers in these tests: as small as the configuration allows, few calls at a time.
 /// Longer than a job waits that was parked behind another one, over a minute at last, and than
 /// RabbitMQ takes to move what a dead leader was moving.
 const SETTLED_WITHIN: Duration = Duration::from_secs(180);
 
+/// The daemon's numbers in these tests: as small as the configuration allows, few calls at a time.
 const SETTINGS: [(&str, &str); 13] = [
     ("HONGBAOD__ALIPAY__CONNECT_TIMEOUT", "500ms"),
     ("HONGBAOD__ALIPAY__TIMEOUT", "1s"),
@@ -49,6 +49,18 @@ pub(crate) struct WorldOptions<'a> {
     pub(crate) sandbox: &'a [&'a str],
     /// Over [`SETTINGS`].
     pub(crate) settings: &'a [(&'static str, &'static str)],
+}
+
+/// The servers that the tests share, and nothing out of the ordinary.
+impl Default for WorldOptions<'_> {
+    fn default() -> Self {
+        Self {
+            amqp: amqp_url(),
+            redis: redis_url(),
+            sandbox: &[],
+            settings: &[],
+        }
+    }
 }
 
 /// A sandbox and a configuration.

@@ -6,7 +6,6 @@ use crate::daemon::broker;
 use crate::daemon::plan::{Dice, Plan, Shape};
 use crate::daemon::world::{World, WorldOptions};
 use crate::patience::eventually;
-use crate::servers::{amqp_url, redis_url};
 
 /// All of one room. Far more than a prefetch, so that the daemon is still at it when it is killed.
 const SHAPE: Shape = Shape {
@@ -20,13 +19,11 @@ async fn a_daemon_that_is_killed_while_it_sets_aside_loses_nothing_and_pays_noth
     let mut world = World::start(
         "aside",
         WorldOptions {
-            amqp: amqp_url(),
-            redis: redis_url(),
-            sandbox: &[],
             settings: &[
                 ("HONGBAOD__FAIRNESS__LABEL", "room"),
                 ("HONGBAOD__PACING__REQUESTS_PER_SECOND", "1"),
             ],
+            ..WorldOptions::default()
         },
     )
     .await;

@@ -1,27 +1,18 @@
 //! The number of shards grows and shrinks while jobs are under way.
 
-use crate::daemon::agreement::FAULTS;
-use crate::daemon::plan::{Dice, Plan, Shape};
+use crate::daemon::agreement::{FAULTS, SHAPE};
+use crate::daemon::plan::{Dice, Plan};
 use crate::daemon::world::{World, WorldOptions};
-use crate::servers::{amqp_url, redis_url};
 
 const SHARDS: &str = "HONGBAOD__RABBITMQ__SHARDS__DISBURSE";
-
-const SHAPE: Shape = Shape {
-    jobs: 300,
-    duplicates: 20,
-    conflicts: 5,
-};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_while_the_number_of_shards_grows_and_shrinks() {
     let mut world = World::start(
         "shards",
         WorldOptions {
-            amqp: amqp_url(),
-            redis: redis_url(),
             sandbox: &["--delay", "20ms"],
-            settings: &[],
+            ..WorldOptions::default()
         },
     )
     .await;

@@ -3,7 +3,6 @@
 use crate::daemon::plan::{Fate, body};
 use crate::daemon::world::{World, WorldOptions};
 use crate::patience::eventually;
-use crate::servers::{amqp_url, redis_url};
 
 /// Six seconds at the world's rate.
 const BURST: usize = 120;
@@ -13,10 +12,8 @@ async fn an_urgent_job_overtakes_the_burst_before_it() {
     let world = World::start(
         "urgent",
         WorldOptions {
-            amqp: amqp_url(),
-            redis: redis_url(),
-            sandbox: &[],
             settings: &[("HONGBAOD__PACING__REQUESTS_PER_SECOND", "20")],
+            ..WorldOptions::default()
         },
     )
     .await;

@@ -8,7 +8,6 @@ use crate::daemon::broker::publish;
 use crate::daemon::plan::{Fate, body};
 use crate::daemon::world::{World, WorldOptions, events};
 use crate::patience::eventually;
-use crate::servers::{amqp_url, redis_url};
 
 /// Words that are only in what is posted.
 const MARKS: [&str; 2] = ["remark-of-a-forger", "2088777766665555"];
@@ -18,15 +17,13 @@ async fn world() -> World {
     let world = World::start(
         "notify-daemon",
         WorldOptions {
-            amqp: amqp_url(),
-            redis: redis_url(),
-            sandbox: &[],
             settings: &[
                 ("HONGBAOD__NOTIFY__LISTEN", "127.0.0.1:0"),
                 ("HONGBAOD__RETRY__DELAY_MIN", "5m"),
                 ("HONGBAOD__RETRY__DELAY_MAX", "10m"),
                 ("HONGBAOD__LOG__LEVEL", "trace"),
             ],
+            ..WorldOptions::default()
         },
     )
     .await;

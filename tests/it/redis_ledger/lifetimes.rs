@@ -10,13 +10,14 @@ use hongbaod::ports::clock::Clock;
 use hongbaod::ports::ledger::{Ledger, LedgerError};
 use tokio::time::timeout;
 
-use super::{is_down, is_up, options, settle, until};
+use super::{options, settle};
 use crate::alone::{Holdings, is_alone};
 use crate::clocks::{HastyClock, LeastChance, ScaledClock, elapsed};
 use crate::ledger_contract::stored;
 use crate::ledger_entries::{in_flight, key};
 use crate::patience::{eventually, pause};
 use crate::proxy::{Mode, Proxy};
+use crate::redis_health::{is_down, is_up, until};
 use crate::redis_server::RedisServer;
 
 /// Far more than an answer takes.
