@@ -12,9 +12,9 @@ use crate::adapters::memory_broker::MemoryBroker;
 use crate::adapters::memory_ledger::MemoryLedger;
 use crate::adapters::rabbitmq::{Prefetch, RabbitmqBroker, RabbitmqOptions, RabbitmqTls};
 use crate::adapters::random::SystemRandom;
-use crate::adapters::redis_ledger::{RedisLedger, RedisLedgerOptions, RedisMode, RedisTls};
+use crate::adapters::redis_ledger::{RedisLedger, RedisLedgerOptions, RedisTls};
 use crate::app::alipay_setup;
-use crate::app::config::{Config, ConfigProblem, Problems, RedisModeConfig, ServerUrl, Servers};
+use crate::app::config::{Config, ConfigProblem, Problems, ServerUrl, Servers};
 use crate::app::metrics::Metrics;
 use crate::app::worker::{FairnessOptions, Ports, Worker, WorkerOptions};
 use crate::domain::ident::AppName;
@@ -271,13 +271,7 @@ pub fn redis_options(config: &Config) -> Option<RedisLedgerOptions> {
     };
     let tls = config.redis.tls.clone();
     Some(RedisLedgerOptions {
-        mode: match config.redis.mode.clone() {
-            RedisModeConfig::Standalone => RedisMode::Standalone,
-            RedisModeConfig::Cluster => RedisMode::Cluster,
-            RedisModeConfig::Sentinel { master, password } => {
-                RedisMode::Sentinel { master, password }
-            }
-        },
+        mode: config.redis.mode.clone(),
         urls: urls.iter().map(secret).collect(),
         tls: RedisTls {
             ca: tls.ca,

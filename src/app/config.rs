@@ -46,7 +46,7 @@ pub use crate::app::config::process::{
     AdminConfig, LogConfig, LogFormat, LogLevel, ShutdownConfig,
 };
 pub use crate::app::config::reader::read_again;
-pub use crate::app::config::redis::{RedisConfig, RedisModeConfig};
+pub use crate::app::config::redis::RedisConfig;
 pub use crate::app::config::servers::{Prefetch, RabbitmqConfig, ServerUrl, Servers};
 pub use crate::app::config::tls::TlsConfig;
 pub use crate::app::config::values::format_duration;

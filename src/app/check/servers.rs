@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use crate::adapters::rabbitmq::{ObjectState, ObjectStatus, check_topology};
-use crate::adapters::redis_ledger::{Master, Persistence, ServerFacts};
+use crate::adapters::redis_ledger::{Master, Persistence, RedisMode, ServerFacts};
 use crate::app::causes::with_causes;
 use crate::app::check::{Rank, Row, State};
 use crate::app::client::{ClientError, broker_options};
-use crate::app::config::{Config, RedisModeConfig, ServerUrl, Servers, TlsConfig};
+use crate::app::config::{Config, ServerUrl, Servers, TlsConfig};
 use crate::app::show::{ShowError, inspector};
 
 /// A clock further from ours than this makes leases end early or late, in milliseconds.
@@ -84,9 +84,9 @@ pub(super) async fn redis(config: &Config) -> Vec<Row> {
 fn mode(config: &Config, masters: &[Master]) -> String {
     let addresses: Vec<&str> = masters.iter().map(|m| m.address.as_str()).collect();
     match &config.redis.mode {
-        RedisModeConfig::Standalone => "standalone".to_owned(),
-        RedisModeConfig::Cluster => format!("cluster of {} masters", masters.len()),
-        RedisModeConfig::Sentinel { master, .. } => {
+        RedisMode::Standalone => "standalone".to_owned(),
+        RedisMode::Cluster => format!("cluster of {} masters", masters.len()),
+        RedisMode::Sentinel { master, .. } => {
             format!(
                 "sentinel: the master of {master} is {}",
                 addresses.join(", ")

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use secrecy::SecretString;
-
+use crate::adapters::redis_ledger::RedisMode;
 use crate::app::config::document::RawValue;
 use crate::app::config::reader::Reader;
 use crate::app::config::servers::{ServerUrl, Servers, given_key, read_servers};
@@ -14,7 +13,7 @@ use crate::app::config::values::{self, Fault};
 #[derive(Debug, Clone)]
 pub struct RedisConfig {
     /// What kind of servers they are.
-    pub mode: RedisModeConfig,
+    pub mode: RedisMode,
     /// The server, which is one alone; nodes of the cluster; or the sentinels.
     pub servers: Servers,
     /// Whom to trust, and who we are, where the URLs are `rediss://`.
@@ -25,39 +24,11 @@ pub struct RedisConfig {
     pub response_timeout: Duration,
 }
 
-/// `redis.mode`, with what belongs to each.
-#[derive(Debug, Clone)]
-pub enum RedisModeConfig {
-    /// One server.
-    Standalone,
-    /// A Redis Cluster.
-    Cluster,
-    /// A master that sentinels know by name.
-    Sentinel {
-        /// Its name.
-        master: String,
-        /// The sentinels' own password.
-        password: Option<SecretString>,
-    },
-}
-
-impl RedisModeConfig {
-    /// As it is written in the file.
-    #[must_use]
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Standalone => "standalone",
-            Self::Cluster => "cluster",
-            Self::Sentinel { .. } => "sentinel",
-        }
-    }
-}
-
 impl Default for RedisConfig {
     fn default() -> Self {
         let url = "redis://127.0.0.1:6379/0";
         Self {
-            mode: RedisModeConfig::Standalone,
+            mode: RedisMode::Standalone,
             servers: Servers::Urls(vec![ServerUrl::new(url.to_owned())]),
             tls: TlsConfig::default(),
             connect_timeout: Duration::from_secs(2),
@@ -107,11 +78,11 @@ impl RedisConfig {
     }
 }
 
-fn read_mode(reader: &mut Reader, word: Word) -> RedisModeConfig {
+fn read_mode(reader: &mut Reader, word: Word) -> RedisMode {
     let master = reader.value("redis.sentinel_master", master_name);
     let password = reader.secret("redis.sentinel_password");
     if reader.is_faulty("redis.mode") {
-        return RedisModeConfig::Standalone;
+        return RedisMode::Standalone;
     }
     if word != Word::Sentinel {
         for key in ["redis.sentinel_master", "redis.sentinel_password"] {
@@ -126,14 +97,14 @@ fn read_mode(reader: &mut Reader, word: Word) -> RedisModeConfig {
         }
     }
     match word {
-        Word::Standalone => RedisModeConfig::Standalone,
-        Word::Cluster => RedisModeConfig::Cluster,
+        Word::Standalone => RedisMode::Standalone,
+        Word::Cluster => RedisMode::Cluster,
         Word::Sentinel => {
             if !reader.is_given("redis.sentinel_master") {
                 let remedy = "sentinel mode needs the name that the sentinels know the master by";
                 reader.missing("redis.sentinel_master", remedy.to_owned());
             }
-            RedisModeConfig::Sentinel {
+            RedisMode::Sentinel {
                 master: master.unwrap_or_default(),
                 password,
             }

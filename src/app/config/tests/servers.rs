@@ -6,7 +6,8 @@ use std::process::Command;
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
-use crate::app::config::{Config, RedisModeConfig, Servers};
+use crate::adapters::redis_ledger::RedisMode;
+use crate::app::config::{Config, Servers};
 
 fn config(text: &str) -> Result<Config, String> {
     parsed(text, Path::new("config.toml"))
@@ -32,14 +33,14 @@ fn a_mode_goes_with_its_servers() {
     let cluster =
         config("[redis]\nmode = \"cluster\"\nurls = [\"redis://u:p@a:1\", \"redis://u:p@b:2\"]");
     let cluster = cluster.unwrap().redis;
-    assert!(matches!(cluster.mode, RedisModeConfig::Cluster));
+    assert!(matches!(cluster.mode, RedisMode::Cluster));
     assert!(matches!(&cluster.servers, Servers::Urls(urls) if urls.len() == 2));
 
     let sentinel = config(
         "[redis]\nmode = \"sentinel\"\nsentinel_master = \"my-master.1\"\n\
          sentinel_password = \"p\"\nurls = [\"redis://:q@a:26379/3\", \"redis://:q@b:26379/3\"]",
     );
-    let RedisModeConfig::Sentinel { master, password } = sentinel.unwrap().redis.mode else {
+    let RedisMode::Sentinel { master, password } = sentinel.unwrap().redis.mode else {
         panic!("the mode is sentinel");
     };
     assert_eq!(master, "my-master.1");
