@@ -1,8 +1,9 @@
 //! The nouns of the product, in the order in which one meets them.
 //!
 //! - [`money`]: [`Fen`](money::Fen), an amount
-//! - [`time`]: [`UnixMillis`](time::UnixMillis), an instant of the wall clock
+//! - [`time`]: [`UnixMillis`](time::UnixMillis), an instant of the wall clock; lengths of time as text
 //! - [`backoff`]: the waits between attempts to reach a server
+//! - [`causes`]: an error as one line
 //! - [`ident`]: the numbers and names that Alipay, producers and operators give to things
 //! - [`job`]: what a producer asks
 //! - [`lane`]: the queues in which the jobs of a kind wait
@@ -16,6 +17,7 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 pub mod backoff;
+pub mod causes;
 pub mod draft;
 pub mod entry;
 pub mod ident;

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use hongbaod::adapters::alipay::wire::{parse_timestamp_gmt8, timestamp_gmt8};
-use hongbaod::app::config::{Config, format_duration};
+use hongbaod::app::config::Config;
 use hongbaod::domain::ident::PayTimeout;
 use hongbaod::domain::money::Fen;
+use hongbaod::domain::time::format_duration;
 
 /// 100,000,000.00 yuan in fen. Source: Alipay fund.coupon, `amount`.
 const FEN_MAX: u64 = 10_000_000_000;

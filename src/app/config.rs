@@ -33,6 +33,7 @@ use std::time::Duration;
 use crate::app::config::document::{Document, VARIABLE_PREFIX};
 use crate::app::config::reader::{Findings, Reader};
 use crate::app::config::values::Fault;
+use crate::domain::time::format_duration;
 
 pub use crate::app::config::alipay::{
     AlipayAppConfig, AlipayCertificates, AlipayCodes, AlipayConfig, Charset, ExpirySpelling,
@@ -49,7 +50,6 @@ pub use crate::app::config::reader::read_again;
 pub use crate::app::config::redis::RedisConfig;
 pub use crate::app::config::servers::{Prefetch, RabbitmqConfig, ServerUrl, Servers};
 pub use crate::app::config::tls::TlsConfig;
-pub use crate::app::config::values::format_duration;
 
 /// Largest configuration file, in bytes.
 const FILE_BYTES_MAX: u64 = 1_048_576;

@@ -9,10 +9,11 @@ use tracing::info;
 
 use crate::app::admin_server::{self, AdminSources, Condition, ConditionState, Heartbeat};
 use crate::app::assembly::{self, Assembly};
-use crate::app::config::{Config, format_duration};
+use crate::app::config::Config;
 use crate::app::key_watch::KeyWatch;
 use crate::app::notify_server::{self, NotifyServer, NotifyServerError, NotifySources};
 use crate::app::shutdown;
+use crate::domain::time::format_duration;
 use crate::ports::ledger::Connection;
 
 /// How often the main loop shows that it lives.

@@ -15,6 +15,7 @@ use crate::cli::bench::report::Report;
 use crate::cli::configuration;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
+use crate::domain::time::parse_duration;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -27,6 +28,9 @@ Examples:
 It uses RabbitMQ and Redis of the configuration, under a prefix of its own that it removes at the
 end, and a sandbox instead of Alipay; rate limits of the configuration do not count. Daemon and
 sandbox are processes of their own. Exit code 1 says that a job was not paid, or told twice.";
+
+/// Longest `--delay`.
+const DELAY_MAX: Duration = Duration::from_secs(10);
 
 /// The arguments of `bench`.
 #[derive(Debug, Args)]
@@ -43,7 +47,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: Option<u32>,
 
-    /// How long the sandbox takes for each answer, in whole milliseconds, such as 50ms.
+    /// How long the sandbox takes for each answer, such as 50ms; at most 10s.
     #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = delay)]
     delay: Duration,
 
@@ -84,12 +88,9 @@ impl BenchArgs {
 }
 
 fn delay(text: &str) -> Result<Duration, String> {
-    let digits = text.strip_suffix("ms");
-    let millis = digits.and_then(|digits| digits.parse::<u64>().ok());
-    millis
-        .filter(|millis| *millis <= 10_000)
-        .map(Duration::from_millis)
-        .ok_or_else(|| "write 0ms to 10000ms".to_owned())
+    parse_duration(text)
+        .filter(|delay| *delay <= DELAY_MAX)
+        .ok_or_else(|| "write a whole number and ms or s, at most 10s, such as 50ms".to_owned())
 }
 
 pub(crate) async fn execute(args: BenchArgs, named: Option<&Path>) -> Result<ExitCode, Failure> {
@@ -146,11 +147,14 @@ fn words(stage: Stage) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::delay;
 
     #[test]
-    fn a_delay_is_in_milliseconds() {
-        assert!(delay("0ms").is_ok() && delay("50ms").is_ok());
-        assert!(delay("50").is_err() && delay("1s").is_err() && delay("10001ms").is_err());
+    fn a_delay_is_at_most_ten_seconds() {
+        assert_eq!(delay("50ms"), Ok(Duration::from_millis(50)));
+        assert_eq!(delay("10s"), Ok(Duration::from_secs(10)));
+        assert!(delay("50").is_err() && delay("10001ms").is_err() && delay("1m").is_err());
     }
 }

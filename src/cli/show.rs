@@ -7,7 +7,6 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Map, Value};
 
-use crate::app::config::format_duration;
 use crate::app::job_body::rfc3339;
 use crate::app::show::{Remembered, show};
 use crate::cli::configuration;
@@ -18,7 +17,7 @@ use crate::domain::entry::{Deferred, Entry, InFlight, Pending};
 use crate::domain::ident::{AlipayNo, AppName, MerchantNo};
 use crate::domain::job::{JobKey, Labels, MoneyJob, MoneyRequest, Payee};
 use crate::domain::outcome::{Failure as Refused, Outcome, Resolution};
-use crate::domain::time::UnixMillis;
+use crate::domain::time::{UnixMillis, format_duration};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:

@@ -19,6 +19,7 @@ use crate::adapters::alipay::wire::{
     Charset, Envelope, NodeKind, decode_node, node_name, verify_node,
 };
 use crate::adapters::alipay::{AlipayGateway, Started};
+use crate::domain::causes::with_causes;
 use crate::domain::ident::AppName;
 use crate::domain::time::Monotonic;
 
@@ -93,7 +94,7 @@ impl AlipayGateway {
                 Some(verifier)
             }
             Err(error) => {
-                let error = causes(&error);
+                let error = with_causes(&error);
                 warn!(app = %name, alipay_cert_sn = serial_number, error, "alipay signs with a certificate that is not known: its answers count as unknown");
                 None
             }
@@ -150,16 +151,4 @@ fn certificate_text(envelope: &Envelope<'_>) -> Option<String> {
 /// Alipay's number of a certificate: 32 hexadecimal digits. Nothing else is asked for by it.
 fn is_serial_number(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// An error with everything below it, for one line of log.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -287,18 +287,6 @@ impl ConnectError {
     }
 }
 
-/// An error with its causes, in one line: `reach RabbitMQ at host:5672: connection refused`.
-pub(crate) fn report(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,11 +19,12 @@ use lapin::{Channel, Connection, Consumer, Queue};
 use tokio::sync::{Notify, watch};
 
 use crate::adapters::rabbitmq::acks::Outstanding;
-use crate::adapters::rabbitmq::connection::{ANSWER_TIMEOUT, NoAnswer, report};
+use crate::adapters::rabbitmq::connection::{ANSWER_TIMEOUT, NoAnswer};
 use crate::adapters::rabbitmq::lanes::{Drain, Found, look};
 use crate::adapters::rabbitmq::liveness::{Ailment, Liveness, Look, Room};
 use crate::adapters::rabbitmq::message::read_delivery;
 use crate::adapters::rabbitmq::topology::{Topology, TopologyError};
+use crate::domain::causes::with_causes;
 use crate::domain::lane::Lane;
 use crate::ports::broker::{Delivery, DeliveryTag};
 use crate::ports::clock::Clock;
@@ -262,7 +263,7 @@ impl Consumption {
                 around.clock.sleep(RETIRED_LOOK_PERIOD).await;
                 continue;
             }
-            tracing::warn!(lane = %self.lane, error = %report(&error), "replacing the consumer");
+            tracing::warn!(lane = %self.lane, error = %with_causes(&error), "replacing the consumer");
             if matches!(error, LaneError::NoAnswer(_)) {
                 // A channel that does not answer cannot be closed either, and what it holds would
                 // not come again before the connection ends.

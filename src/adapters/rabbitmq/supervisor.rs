@@ -9,12 +9,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::rabbitmq::connection::{
-    ANSWER_TIMEOUT, ConnectError, Dialer, NoAnswer, Purpose, report,
+    ANSWER_TIMEOUT, ConnectError, Dialer, NoAnswer, Purpose,
 };
 use crate::adapters::rabbitmq::consumer::{Consumption, Surroundings};
 use crate::adapters::rabbitmq::publisher::{Link, Publisher};
 use crate::adapters::rabbitmq::topology::Topology;
 use crate::domain::backoff::Backoff;
+use crate::domain::causes::with_causes;
 use crate::ports::clock::{Clock, Random};
 
 /// The first wait between two attempts to connect.
@@ -148,7 +149,7 @@ impl Supervisor {
             match declared {
                 Ok(Ok(())) => tracing::info!("all exchanges and queues are declared"),
                 Ok(Err(error)) => {
-                    tracing::error!(error = %report(&error), "cannot declare exchanges and queues again");
+                    tracing::error!(error = %with_causes(&error), "cannot declare exchanges and queues again");
                 }
                 Err(_elapsed) => tracing::warn!("RabbitMQ did not answer to a declaration"),
             }
@@ -161,7 +162,7 @@ impl Supervisor {
         match timeout(ANSWER_TIMEOUT, self.topology.is_there(link.connection())).await {
             Ok(Ok(is_there)) => is_there,
             Ok(Err(error)) => {
-                tracing::debug!(error = %report(&error), "could not look at exchanges and queues");
+                tracing::debug!(error = %with_causes(&error), "could not look at exchanges and queues");
                 true
             }
             Err(_elapsed) => true,
@@ -182,7 +183,7 @@ impl Supervisor {
                     Err(error) => {
                         tracing::warn!(
                             purpose = purpose.as_str(),
-                            error = %report(&error),
+                            error = %with_causes(&error),
                             "cannot connect to RabbitMQ yet"
                         );
                     }

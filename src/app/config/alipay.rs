@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::app::config::document::RawValue;
 use crate::app::config::keys::is_app_name;
 use crate::app::config::reader::Reader;
-use crate::app::config::values::{self, Fault, format_duration};
+use crate::app::config::values::{self, Fault};
+use crate::domain::time::format_duration;
 
 mod app;
 

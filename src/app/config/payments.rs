@@ -4,7 +4,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::app::config::reader::Reader;
-use crate::app::config::values::{Fault, format_duration};
+use crate::app::config::values::Fault;
+use crate::domain::time::format_duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);

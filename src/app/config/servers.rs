@@ -12,6 +12,7 @@ use crate::app::config::reader::{GivenSource, Lookup, Reader};
 use crate::app::config::tls::TlsConfig;
 use crate::app::config::values::{self, Fault};
 use crate::domain::lane::Shards;
+use crate::domain::time::format_duration;
 
 /// The word that stands for the server that lives inside this process.
 const EMBEDDED: &str = "memory:";
@@ -234,10 +235,7 @@ fn whole_seconds(duration: Duration) -> Result<Duration, Fault> {
         return Ok(duration);
     }
     Err(Fault::new(
-        format!(
-            "{:?} is not in whole seconds",
-            values::format_duration(duration)
-        ),
+        format!("{:?} is not in whole seconds", format_duration(duration)),
         "AMQP counts heartbeats in seconds; write for example \"10s\"",
     ))
 }

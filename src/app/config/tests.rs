@@ -9,7 +9,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 
-use crate::app::config::{Config, Location, Servers, format_duration};
+use crate::app::config::{Config, Location, Servers};
+use crate::domain::time::format_duration;
 
 /// An app that is complete, on four lines.
 const APP: &str = "[alipay.apps.main]\napp_id = \"2021000000000000\"\n\

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::app::config::document::RawValue;
+use crate::domain::time::{format_duration, parse_duration};
 
 /// What is wrong with a value, and what would be right.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,15 +21,6 @@ impl Fault {
         Self { fault, remedy }
     }
 }
-
-/// The units of a duration, in milliseconds, the longest first.
-const UNITS: [(&str, u64); 5] = [
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1_000),
-    ("ms", 1),
-];
 
 /// Longest text that a message quotes, in characters.
 const QUOTED_CHARACTERS_MAX: usize = 40;
@@ -46,20 +38,15 @@ pub(super) fn duration(
             return Err(wrong_kind(raw, "a duration", "\"20s\""));
         }
     };
-    let digits_end = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (digits, unit) = text.split_at(digits_end);
-    if !digits.is_empty() && unit.is_empty() {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(no_unit(text, "\""));
     }
-    let unit_ms = UNITS.iter().find(|(name, _)| *name == unit).map(|u| u.1);
-    let parsed = digits.parse::<u64>().ok().zip(unit_ms);
-    let Some((count, unit_ms)) = parsed else {
+    let Some(value) = parse_duration(text) else {
         return Err(Fault::new(
             format!("{} is not a duration", quote(text)),
             "write a whole number and one of ms, s, m, h, d, for example \"20s\"",
         ));
     };
-    let value = Duration::from_millis(count.saturating_mul(unit_ms));
     if range.contains(&value) {
         return Ok(value);
     }
@@ -71,16 +58,6 @@ pub(super) fn duration(
         format!("{} is out of range", quote(text)),
         format!("write \"{low}\" to \"{high}\""),
     ))
-}
-
-/// Writes a duration as it is written in the configuration, in the longest unit that is exact.
-/// What is below a millisecond is cut off.
-#[must_use]
-pub fn format_duration(duration: Duration) -> String {
-    let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let exact = |(_, unit_ms): &&(&str, u64)| ms >= *unit_ms && ms.is_multiple_of(*unit_ms);
-    let (unit, unit_ms) = UNITS.iter().find(exact).unwrap_or(&("s", 1_000));
-    format!("{}{unit}", ms.div_euclid(*unit_ms))
 }
 
 /// Reads a whole number.

@@ -8,7 +8,7 @@ use futures_util::future::try_join_all;
 use lapin::options::BasicAckOptions;
 
 use crate::adapters::rabbitmq::acks::{Ack, Outstanding};
-use crate::adapters::rabbitmq::connection::report;
+use crate::domain::causes::with_causes;
 use crate::domain::time::Monotonic;
 use crate::ports::broker::{DeliveryTag, Settlement};
 use crate::ports::clock::Clock;
@@ -132,7 +132,7 @@ impl Consumption {
     /// Writes every acknowledgement that is owed.
     pub(crate) async fn flush(&self) {
         if let Err(error) = self.acknowledge(Outstanding::take_all).await {
-            tracing::debug!(error = %report(&error), "what was done is delivered again");
+            tracing::debug!(error = %with_causes(&error), "what was done is delivered again");
         }
     }
 }
