@@ -12,6 +12,7 @@ mod booking;
 mod brake;
 mod breaker;
 mod concurrency;
+mod demand;
 mod lane;
 mod line;
 mod rate;

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::domain::time::Monotonic;
+use crate::pacing::demand::Demand;
 use crate::pacing::rate::Token;
 use crate::pacing::shared_clock::{Learned, SharedClock, until};
 use crate::ports::rate::{Reservation, SPREAD, WINDOW_MIN, micros, window_us};
@@ -18,19 +19,12 @@ const LATE_MAX: Duration = Duration::from_millis(20);
 /// takes to answer, shorter than what is booked at once.
 const LOW_WATER: Duration = Duration::from_millis(50);
 
-/// At most so much of a second's calls is booked at once.
-const BATCH_PARTS: u32 = 10;
-
-/// How long one span of [`Usage`] is.
-const SPAN: Duration = Duration::from_millis(100);
-
-/// With fewer calls than this in a span, every job asks by itself: expecting jobs that rarely come
-/// would waste what others need.
-const EXPECTED_MIN: u32 = 8;
-
 /// The wait after the first failure, doubled for each in a row up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// The wait after the calendar was full to its end.
+const FULL_PAUSE: Duration = Duration::from_millis(100);
 
 /// Whoever waits looks again after so long, whatever else happens.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -47,8 +41,7 @@ pub(super) struct Share {
     life_us: u64,
     clock: SharedClock,
     windows: VecDeque<Window>,
-    usage: Usage,
-    batch: Batch,
+    demand: Demand,
     /// Up to where calls were spread, in the calendar's microseconds.
     spread_until_us: u64,
     asking: Asking,
@@ -86,8 +79,7 @@ impl Share {
             life_us,
             clock: SharedClock::new(),
             windows: VecDeque::new(),
-            usage: Usage::default(),
-            batch: Batch::new(per_second),
+            demand: Demand::new(per_second),
             spread_until_us: 0,
             asking: Asking::No,
             failures: 0,
@@ -112,8 +104,7 @@ impl Share {
         if window.calls() == 0 {
             self.windows.pop_front();
         }
-        self.usage.count(now);
-        self.batch.used = self.batch.used.saturating_add(1);
+        self.demand.took(now);
         Some(Token { stamp })
     }
 
@@ -134,8 +125,7 @@ impl Share {
 
     /// Gives back a call that was not made. It is worth something until its window is over.
     pub(super) fn give_back(&mut self, token: Token) {
-        self.usage.uncount();
-        self.batch.used = self.batch.used.saturating_sub(1);
+        self.demand.gave_back();
         self.add(Window {
             starts_us: token.stamp,
             soon: 1,
@@ -152,7 +142,7 @@ impl Share {
         let shared_now = self.clock.at(now);
         let lacking = self.lacking(waiting, shared_now);
         let soon = if self.runs_low(shared_now) {
-            self.batch.next(lacking)
+            self.demand.batch(lacking)
         } else {
             0
         };
@@ -162,10 +152,10 @@ impl Share {
         } else {
             0
         };
-        if soon == 0 && (spread == 0 || self.batch.used == 0) {
+        if soon == 0 && (spread == 0 || self.demand.is_idle()) {
             return None;
         }
-        self.batch.used = 0;
+        self.demand.asked();
         self.asking = Asking::Yes;
         Some(Need {
             soon,
@@ -204,7 +194,7 @@ impl Share {
         let booked_soon = reservation.windows.iter().any(|window| window.soon > 0);
         if need.soon > 0 && !booked_soon {
             // The calendar is full to its end.
-            self.not_before = now.plus(SPAN);
+            self.not_before = now.plus(FULL_PAUSE);
         }
     }
 
@@ -240,7 +230,7 @@ impl Share {
         if self.window_us > micros(WINDOW_MIN) || self.spread_until_us > soon_over {
             return 0;
         }
-        self.usage.expected(now)
+        self.demand.expected(now)
     }
 
     fn is_in_time(&self, window: &Window, shared_now: u64) -> bool {
@@ -251,7 +241,7 @@ impl Share {
         while let Some(window) = self.windows.front().copied()
             && !self.is_in_time(&window, shared_now)
         {
-            self.batch.lost = self.batch.lost.saturating_add(window.soon);
+            self.demand.lost(window.soon);
             self.windows.pop_front();
         }
     }
@@ -292,92 +282,6 @@ impl Share {
 impl Window {
     fn calls(&self) -> u32 {
         self.soon.saturating_add(self.spread)
-    }
-}
-
-/// How many calls are booked at once for jobs that wait: doubled while all of them are used, and as
-/// many as were used once some were lost, because the jobs lacked slots or went away.
-#[derive(Debug)]
-struct Batch {
-    size: u32,
-    max: u32,
-    used: u32,
-    lost: u32,
-    /// What was asked for last.
-    last: u32,
-}
-
-impl Batch {
-    fn new(per_second: NonZeroU32) -> Self {
-        let max = (per_second.get() / BATCH_PARTS).max(1);
-        Self {
-            size: (per_second.get() / 100).clamp(4, u32::MAX).min(max),
-            max,
-            used: 0,
-            lost: 0,
-            last: 0,
-        }
-    }
-
-    /// How many to ask for when so many are lacking.
-    fn next(&mut self, lacking: u32) -> u32 {
-        if lacking == 0 {
-            return 0;
-        }
-        if self.lost > 0 {
-            self.size = self.used.clamp(1, self.max);
-        } else if self.last == self.size {
-            self.size = self.size.saturating_mul(2).min(self.max);
-        }
-        self.lost = 0;
-        self.last = lacking.min(self.size);
-        self.last
-    }
-}
-
-/// How many calls are made in a [`SPAN`]: the most of late.
-#[derive(Debug, Default)]
-struct Usage {
-    span: u128,
-    calls: u32,
-    peak: u32,
-}
-
-impl Usage {
-    fn count(&mut self, now: Monotonic) {
-        self.turn(now);
-        self.calls = self.calls.saturating_add(1);
-    }
-
-    fn uncount(&mut self) {
-        self.calls = self.calls.saturating_sub(1);
-    }
-
-    /// How many calls to book over [`SPREAD`], 0 when there are too few to expect any: what came,
-    /// and twice its root more, since jobs come by chance.
-    fn expected(&mut self, now: Monotonic) -> u32 {
-        self.turn(now);
-        let peak = self.peak.max(self.calls);
-        if peak < EXPECTED_MIN {
-            return 0;
-        }
-        let spans = u32::try_from(SPREAD.as_millis() / SPAN.as_millis()).unwrap_or(1);
-        let margin = peak.isqrt().saturating_mul(2);
-        peak.saturating_add(margin).saturating_mul(spans)
-    }
-
-    /// Goes on to the span of `now`; the peak loses a quarter in each that passes.
-    fn turn(&mut self, now: Monotonic) {
-        let span = now.0.as_millis() / SPAN.as_millis();
-        while self.span < span {
-            if self.peak == 0 && self.calls == 0 {
-                self.span = span;
-                return;
-            }
-            self.peak = self.calls.max(self.peak.saturating_mul(3) / 4);
-            self.calls = 0;
-            self.span = self.span.saturating_add(1);
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Each fact is a function of a [`World`]; the list at the end runs them all on both.
 
 mod clock;
+mod endings;
 mod memory;
 mod rabbitmq;
 mod rabbitmq_alone;
@@ -10,11 +11,12 @@ mod rabbitmq_faults;
 mod rabbitmq_lifetimes;
 mod rabbitmq_reconnects;
 mod rabbitmq_shards;
+mod rabbitmq_tls;
 mod world;
 
 use std::sync::Arc;
 
-use hongbaod::adapters::rabbitmq::{ConnectError, RabbitmqOptions, check_topology};
+use hongbaod::adapters::rabbitmq::RabbitmqOptions;
 use hongbaod::domain::entry::{ReturnAddress, Ticket};
 use hongbaod::domain::job::Kind;
 use hongbaod::domain::lane::{Lane, Shards};
@@ -25,7 +27,11 @@ use tokio::time::timeout;
 
 use crate::clocks::elapsed;
 use crate::scale;
-use crate::servers::{amqps_url, tls_file};
+use endings::{
+    a_closed_broker_publishes_nothing, a_pause_does_not_raise_the_prefetch,
+    a_paused_replica_gives_back_what_it_had_not_handed_out,
+    a_paused_replica_leaves_the_jobs_to_others, stopping_ends_next_but_keeps_what_is_held,
+};
 use world::{
     DELAY_MIN, PATIENCE, PREFETCH, World, arrival, body, event, eventually, job, nothing_arrives,
 };
@@ -231,71 +237,6 @@ async fn a_copy_may_be_put_off_again_and_again(world: &dyn World) {
     assert_eq!(arrival(&*broker, Kind::Query).await.attempts, 4);
 }
 
-async fn a_paused_replica_leaves_the_jobs_to_others(world: &dyn World) {
-    let (paused, other) = (world.replica().await, world.replica().await);
-    paused.publish_job(&job(Kind::Pay, "held")).await.unwrap();
-    // Whoever got it keeps it while the other one is paused.
-    let (paused, other, held) = tokio::select! {
-        held = arrival(&*paused, Kind::Pay) => (Arc::clone(&paused), other, held),
-        held = arrival(&*other, Kind::Pay) => (Arc::clone(&other), paused, held),
-    };
-    paused.pause().await;
-    for number in 0..3 {
-        let sent = job(Kind::Pay, &number.to_string());
-        other.publish_job(&sent).await.unwrap();
-    }
-    for _ in 0..3 {
-        let delivery = arrival(&*other, Kind::Pay).await;
-        assert_eq!(other.ack(&delivery.tag).await, Settlement::Sent);
-    }
-    nothing_arrives(&*paused, Kind::Pay).await;
-    assert!(paused.holds(&held.tag), "what was delivered stays ours");
-    assert_eq!(paused.connection(), Connection::Up);
-    assert_eq!(paused.ack(&held.tag).await, Settlement::Sent);
-
-    paused.resume().await;
-    other.pause().await;
-    other.publish_job(&job(Kind::Pay, "after")).await.unwrap();
-    assert_eq!(body(&arrival(&*paused, Kind::Pay).await), "after");
-}
-
-async fn a_paused_replica_gives_back_what_it_had_not_handed_out(world: &dyn World) {
-    let (first, second) = (world.replica().await, world.replica().await);
-    second.pause().await;
-    for number in 0..3 {
-        let sent = job(Kind::Pay, &number.to_string());
-        first.publish_job(&sent).await.unwrap();
-    }
-    let held = arrival(&*first, Kind::Pay).await;
-    first.pause().await;
-    second.resume().await;
-    for _ in 0..2 {
-        let delivery = arrival(&*second, Kind::Pay).await;
-        assert_ne!(body(&delivery), body(&held));
-        assert_eq!(second.ack(&delivery.tag).await, Settlement::Sent);
-    }
-    assert_eq!(first.ack(&held.tag).await, Settlement::Sent);
-}
-
-async fn a_pause_does_not_raise_the_prefetch(world: &dyn World) {
-    let broker = world.replica().await;
-    let mut held = Vec::new();
-    for number in 0..PREFETCH * 2 {
-        let sent = job(Kind::Pay, &number.to_string());
-        broker.publish_job(&sent).await.unwrap();
-    }
-    for _ in 0..PREFETCH {
-        held.push(arrival(&*broker, Kind::Pay).await);
-    }
-    broker.pause().await;
-    broker.resume().await;
-    nothing_arrives(&*broker, Kind::Pay).await;
-    for delivery in held {
-        assert_eq!(broker.ack(&delivery.tag).await, Settlement::Sent);
-        arrival(&*broker, Kind::Pay).await;
-    }
-}
-
 async fn jobs_that_nobody_takes_are_counted_as_waiting(world: &dyn World) {
     let broker = world.replica().await;
     broker.pause().await;
@@ -381,43 +322,6 @@ async fn a_reply_reaches_its_queue_and_a_missing_queue_is_unroutable(world: &dyn
     );
 }
 
-async fn stopping_ends_next_but_keeps_what_is_held(world: &dyn World) {
-    let broker = world.replica().await;
-    for number in 0..3 {
-        let sent = job(Kind::Disburse, &number.to_string());
-        broker.publish_job(&sent).await.unwrap();
-    }
-    let held = arrival(&*broker, Kind::Disburse).await;
-    let waiting = {
-        let broker = Arc::clone(&broker);
-        tokio::spawn(async move { broker.next(Kind::Refund.into()).await })
-    };
-    broker.stop().await;
-    assert!(timeout(PATIENCE, waiting).await.unwrap().unwrap().is_none());
-    assert!(
-        timeout(PATIENCE, broker.next(Kind::Disburse.into()))
-            .await
-            .unwrap()
-            .is_none()
-    );
-    broker.resume().await;
-    assert!(
-        timeout(PATIENCE, broker.next(Kind::Query.into()))
-            .await
-            .unwrap()
-            .is_none()
-    );
-    assert!(broker.holds(&held.tag));
-    broker.publish_event(&event("e-1")).await.unwrap();
-    assert_eq!(broker.ack(&held.tag).await, Settlement::Sent);
-    broker.close().await;
-    let other = world.replica().await;
-    for _ in 0..2 {
-        assert_ne!(body(&arrival(&*other, Kind::Disburse).await), body(&held));
-    }
-    nothing_arrives(&*other, Kind::Disburse).await;
-}
-
 async fn many_waiters_share_the_deliveries(world: &dyn World) {
     let broker = world.replica().await;
     let waiters: Vec<_> = (0..3)
@@ -438,23 +342,6 @@ async fn many_waiters_share_the_deliveries(world: &dyn World) {
     assert_eq!(bodies, ["0", "1", "2"]);
 }
 
-async fn a_closed_broker_publishes_nothing(world: &dyn World) {
-    let broker = world.replica().await;
-    broker.close().await;
-    assert_eq!(broker.connection(), Connection::Down);
-    let refused = broker.publish_job(&job(Kind::Pay, "late")).await;
-    assert!(
-        matches!(refused, Err(PublishError::Unavailable(_))),
-        "{refused:?}"
-    );
-    assert!(
-        timeout(PATIENCE, broker.next(Kind::Pay.into()))
-            .await
-            .unwrap()
-            .is_none()
-    );
-}
-
 /// Tries what a broker promises on the nodes at `urls`, with the certificates that `options` add: a
 /// few facts, or all of them where `tests/scale` asks for it.
 pub(crate) async fn facts_hold_at(urls: &[String], options: impl Fn(&mut RabbitmqOptions)) {
@@ -467,41 +354,6 @@ pub(crate) async fn facts_hold_at(urls: &[String], options: impl Fn(&mut Rabbitm
         rabbitmq::RabbitmqWorld::at(urls, &options).await
     })
     .await;
-}
-
-fn with_certificates(options: &mut RabbitmqOptions) {
-    options.tls.ca = Some(tls_file("ca.pem"));
-    options.tls.identity = Some((tls_file("client.pem"), tls_file("client.key").into()));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_facts_hold_over_tls() {
-    facts_hold_at(&[amqps_url()], with_certificates).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broker_by_tls_that_is_not_trusted_or_does_not_trust_us_is_out_of_reach() {
-    let url = amqps_url();
-    let elsewhere = url.replace("127.0.0.1", "127.0.0.2");
-    for (url, ca, with_identity) in [
-        (&url, None, true),
-        (&url, Some("client.pem"), true),
-        (&url, Some("ca.pem"), false),
-        // The certificate is for another address.
-        (&elsewhere, Some("ca.pem"), true),
-    ] {
-        let mut options = rabbitmq::options(url, "tls");
-        with_certificates(&mut options);
-        options.tls.ca = ca.map(tls_file);
-        if !with_identity {
-            options.tls.identity = None;
-        }
-        let error = check_topology(&options).await.unwrap_err();
-        assert!(
-            matches!(error, ConnectError::Unreachable { .. }),
-            "{url} {ca:?} {with_identity}: {error:?}"
-        );
-    }
 }
 
 macro_rules! facts {

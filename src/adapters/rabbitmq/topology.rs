@@ -1,17 +1,17 @@
 //! Exchanges and queues: what they are called, what they must be, and whether they are.
 
+mod spec;
+
 use std::fmt;
 
-use lapin::options::{
-    ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions,
-    QueueDeleteOptions,
-};
+use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
-use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::types::ShortString;
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 
 use crate::adapters::rabbitmq::RabbitmqOptions;
 use crate::adapters::rabbitmq::ladder::Ladder;
+use crate::adapters::rabbitmq::topology::spec::{ExchangeSpec, QueueSpec, number, text};
 use crate::domain::lane::{Lane, Shards, Tier};
 use crate::domain::time::millis;
 
@@ -30,21 +30,6 @@ pub struct Topology {
     shards: Shards,
     exchanges: Vec<ExchangeSpec>,
     queues: Vec<QueueSpec>,
-}
-
-#[derive(Debug)]
-struct ExchangeSpec {
-    name: ShortString,
-    kind: ExchangeKind,
-    arguments: FieldTable,
-}
-
-#[derive(Debug)]
-struct QueueSpec {
-    name: ShortString,
-    arguments: FieldTable,
-    exchange: ShortString,
-    routing_key: ShortString,
 }
 
 /// What a declared object is.
@@ -339,129 +324,6 @@ impl ObjectStatus {
     }
 }
 
-impl ExchangeSpec {
-    fn new(name: &ShortString, kind: ExchangeKind) -> Self {
-        Self {
-            name: name.clone(),
-            kind,
-            arguments: FieldTable::default(),
-        }
-    }
-
-    fn with(mut self, argument: &str, value: AMQPValue) -> Self {
-        self.arguments.insert(argument.into(), value);
-        self
-    }
-
-    async fn declare(&self, channel: &Channel) -> Result<(), TopologyError> {
-        let options = ExchangeDeclareOptions {
-            durable: true,
-            ..ExchangeDeclareOptions::default()
-        };
-        self.declare_with(channel, options).await
-    }
-
-    async fn declare_passively(&self, channel: &Channel) -> Result<(), TopologyError> {
-        let options = ExchangeDeclareOptions {
-            passive: true,
-            ..ExchangeDeclareOptions::default()
-        };
-        self.declare_with(channel, options).await
-    }
-
-    async fn declare_with(
-        &self,
-        channel: &Channel,
-        options: ExchangeDeclareOptions,
-    ) -> Result<(), TopologyError> {
-        channel
-            .exchange_declare(
-                self.name.clone(),
-                self.kind.clone(),
-                options,
-                self.arguments.clone(),
-            )
-            .await
-            .map_err(|source| TopologyError::of(ObjectKind::Exchange, &self.name, source))
-    }
-}
-
-impl QueueSpec {
-    /// For a queue that people look into: whoever takes a message and puts it back counts as a
-    /// failed delivery, and from 4.0 on the twentieth throws it away. Source: RabbitMQ, "Quorum
-    /// queues: poison message handling"; before 4.0 "without limit" cannot be spelled.
-    fn looked_at_for_ever(self) -> Self {
-        self.with("x-delivery-limit", number(1_000_000))
-    }
-
-    /// A durable quorum queue, bound with an empty routing key.
-    fn bound(name: &ShortString, exchange: &ShortString) -> Self {
-        let mut arguments = FieldTable::default();
-        arguments.insert("x-queue-type".into(), text("quorum"));
-        Self {
-            name: name.clone(),
-            arguments,
-            exchange: exchange.clone(),
-            routing_key: ShortString::default(),
-        }
-    }
-
-    fn with(mut self, argument: &str, value: AMQPValue) -> Self {
-        self.arguments.insert(argument.into(), value);
-        self
-    }
-
-    fn with_routing_key(mut self, routing_key: ShortString) -> Self {
-        self.routing_key = routing_key;
-        self
-    }
-
-    /// Dead-letters to `exchange` without a loss: the default strategy forgets a message before
-    /// its next queue has it. Source: RabbitMQ, "Quorum queues: at-least-once dead lettering",
-    /// which also asks for `reject-publish`.
-    fn dead_lettering(self, exchange: &ShortString) -> Self {
-        self.with("x-dead-letter-exchange", text(exchange.as_str()))
-            .with("x-dead-letter-strategy", text("at-least-once"))
-            .with("x-overflow", text("reject-publish"))
-    }
-
-    async fn declare(&self, channel: &Channel) -> Result<(), TopologyError> {
-        self.declare_queue(channel).await?;
-        channel
-            .queue_bind(
-                self.name.clone(),
-                self.exchange.clone(),
-                self.routing_key.clone(),
-                QueueBindOptions::default(),
-                FieldTable::default(),
-            )
-            .await
-            .map_err(|source| TopologyError::of(ObjectKind::Queue, &self.name, source))
-    }
-
-    async fn declare_queue(&self, channel: &Channel) -> Result<(), TopologyError> {
-        self.declare_with(channel, QueueDeclareOptions::durable())
-            .await
-    }
-
-    async fn declare_passively(&self, channel: &Channel) -> Result<(), TopologyError> {
-        self.declare_with(channel, QueueDeclareOptions::durable().passive())
-            .await
-    }
-
-    async fn declare_with(
-        &self,
-        channel: &Channel,
-        options: QueueDeclareOptions,
-    ) -> Result<(), TopologyError> {
-        channel
-            .queue_declare(self.name.clone(), options, self.arguments.clone())
-            .await
-            .map(drop)
-            .map_err(|source| TopologyError::of(ObjectKind::Queue, &self.name, source))
-    }
-}
-
 impl TopologyError {
     pub(crate) fn of(object: ObjectKind, name: &ShortString, source: lapin::Error) -> Self {
         let name = name.as_str().to_owned();
@@ -526,14 +388,6 @@ pub(crate) async fn open(connection: &Connection) -> Result<Channel, TopologyErr
         .create_channel()
         .await
         .map_err(TopologyError::Channel)
-}
-
-fn text(value: &str) -> AMQPValue {
-    AMQPValue::LongString(value.into())
-}
-
-fn number(value: u64) -> AMQPValue {
-    AMQPValue::LongLongInt(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]
