@@ -17,6 +17,7 @@
 mod bank;
 mod dice;
 mod hall;
+mod health;
 mod oracle;
 mod orders;
 mod planted;

@@ -10,11 +10,11 @@ use hongbaod::domain::time::{Monotonic, UnixMillis};
 use hongbaod::pacing::Pacing;
 use hongbaod::ports::clock::{Clock, Random};
 use hongbaod::ports::ledger::{Connection, LedgerHealth};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::dice::Dice;
 use super::hall::Mode;
+use super::health::Health;
 use super::oracle::Sender;
 use super::orders::START;
 use super::planted;
@@ -31,7 +31,7 @@ pub(crate) struct Process {
     pub(crate) version: u64,
     skew: Duration,
     life: Mutex<Life>,
-    pub(crate) health: watch::Sender<LedgerHealth>,
+    pub(crate) health: Health,
     dice: Mutex<Dice>,
     shutdown: CancellationToken,
 }
@@ -100,7 +100,7 @@ impl Process {
                 channel,
                 noticed: lost_at,
             }),
-            health: watch::Sender::new(LedgerHealth {
+            health: Health::new(LedgerHealth {
                 connection: Connection::Up,
                 memory_lost_at: lost_at.map(|_| START.plus(now)),
                 memory_losses: u64::from(lost_at.is_some()),
@@ -202,11 +202,7 @@ impl Process {
     }
 
     pub(crate) fn set_connection(&self, connection: Connection) {
-        self.health.send_if_modified(|health| {
-            let changed = health.connection != connection;
-            health.connection = connection;
-            changed
-        });
+        self.health.change(|health| health.connection = connection);
     }
 
     /// Notices a loss of memory.
@@ -215,7 +211,7 @@ impl Process {
         self.town
             .note(&self.name, &"notices that the ledger has lost its memory");
         self.life.lock().unwrap().noticed = Some(lost);
-        self.health.send_modify(|health| {
+        self.health.change(|health| {
             health.memory_lost_at = Some(now);
             health.memory_losses += 1;
         });
@@ -223,7 +219,7 @@ impl Process {
 
     /// What it can know of lost memory.
     pub(crate) fn sender(&self) -> Sender {
-        let noticed_at = self.health.borrow().memory_lost_at;
+        let noticed_at = self.health.now().memory_lost_at;
         let doubts =
             noticed_at.is_some_and(|at| self.now() < at.plus(self.town.scenario.options.doubt));
         let noticed = self.life.lock().unwrap().noticed;

@@ -168,12 +168,11 @@ impl Ledger for SimLedger {
         Err(no_notifications())
     }
     fn health(&self) -> LedgerHealth {
-        *self.0.health.borrow()
+        self.0.health.now()
     }
     async fn changed(&self, seen: LedgerHealth) -> LedgerHealth {
-        let mut health = self.0.health.subscribe();
-        let changed = health.wait_for(|now| *now != seen).await.map(|now| *now);
+        let changed = self.0.health.other_than(seen).await;
         self.0.alive().await;
-        changed.unwrap_or(seen)
+        changed
     }
 }
