@@ -227,7 +227,8 @@ async fn a_confirm_that_never_comes_is_a_maybe_in_bounded_time() {
     })
     .await;
     assert!(
-        took >= CONFIRM_TIMEOUT && took < CONFIRM_TIMEOUT * 5,
+        // Not one after the other, which would take fifty.
+        took >= CONFIRM_TIMEOUT && took < CONFIRM_TIMEOUT * 20,
         "{took:?}"
     );
 

@@ -65,7 +65,7 @@ async fn a_command_without_an_answer_is_a_maybe_and_its_late_answer_is_nobody_el
     })
     .await;
     assert!(
-        took >= RESPONSE_TIMEOUT * 2 && took < RESPONSE_TIMEOUT * 5,
+        took >= RESPONSE_TIMEOUT * 2 && took < RESPONSE_TIMEOUT * 10,
         "{took:?}"
     );
 
