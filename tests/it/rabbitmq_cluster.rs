@@ -5,10 +5,9 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::sync::MutexGuard;
 
 use crate::patience::eventually;
-use crate::rabbitmq_server::{self, servers, turn};
+use crate::rabbitmq_server::{self, Turn, servers, whole_turn};
 
 /// The numbers of the nodes.
 pub(crate) const NODES: [u8; 3] = [1, 2, 3];
@@ -16,7 +15,7 @@ pub(crate) const NODES: [u8; 3] = [1, 2, 3];
 /// Three running nodes; they end with this value.
 pub(crate) struct RabbitmqCluster {
     directory: TempDir,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Turn,
 }
 
 /// Where one quorum queue is.
@@ -44,7 +43,7 @@ impl RabbitmqCluster {
     /// Starts three nodes with nothing in them.
     pub(crate) async fn start() -> Self {
         let cluster = Self {
-            _turn: turn().await,
+            _turn: whole_turn().await,
             directory: TempDir::new().unwrap(),
         };
         run(cluster.directory.path().to_owned(), &["start-cluster"]).await;

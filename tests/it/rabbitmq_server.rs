@@ -2,25 +2,52 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use tempfile::TempDir;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
 
 use crate::patience::eventually;
 
-/// Nodes that start together on two cores are slow enough to fail other tests.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+/// So many tests have nodes of their own at a time: mostly these wait for something.
+const TESTS_MAX: u16 = 2;
+static PLACES: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(usize::from(TESTS_MAX)));
 
-/// Waits until no other test starts or breaks nodes; the turn ends with the guard.
-pub(crate) async fn turn() -> MutexGuard<'static, ()> {
-    ONE_AT_A_TIME.lock().await
+/// Nodes that start together on two cores are slow enough to fail other tests.
+static ONE_STARTS: Mutex<()> = Mutex::const_new(());
+
+/// The right to have nodes; it ends with this value.
+pub(crate) struct Turn {
+    _places: SemaphorePermit<'static>,
+}
+
+/// Waits until there is room for one node more.
+pub(crate) async fn turn() -> Turn {
+    turn_of(1).await
+}
+
+/// Waits until no other test has nodes of its own.
+pub(crate) async fn whole_turn() -> Turn {
+    turn_of(TESTS_MAX).await
+}
+
+async fn turn_of(places: u16) -> Turn {
+    let places = PLACES.acquire_many(places.into()).await;
+    Turn {
+        _places: places.expect("never closed"),
+    }
+}
+
+/// Waits until no other test starts a node; the start ends with the guard.
+async fn start() -> MutexGuard<'static, ()> {
+    ONE_STARTS.lock().await
 }
 
 /// A RabbitMQ that a test may break; it ends with this value.
 pub(crate) struct RabbitmqServer {
     directory: TempDir,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Turn,
 }
 
 impl Drop for RabbitmqServer {
@@ -54,7 +81,9 @@ impl RabbitmqServer {
             _turn: turn().await,
             directory: TempDir::new().unwrap(),
         };
+        let starting = start().await;
         node.run(&["start"]).await;
+        drop(starting);
         node
     }
 

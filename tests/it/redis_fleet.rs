@@ -27,7 +27,7 @@ fn options(mode: RedisMode, urls: &[String]) -> RedisLedgerOptions {
         mode,
         urls: urls.iter().map(|url| url.as_str().into()).collect(),
         prefix: unique_prefix("fleet"),
-        response_timeout: Duration::from_millis(300),
+        response_timeout: Duration::from_secs(1),
         connect_timeout: Duration::from_millis(500),
         check_interval: Duration::from_millis(20),
         ..RedisLedgerOptions::new("".into())

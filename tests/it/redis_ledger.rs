@@ -25,7 +25,7 @@ const RETENTION: Duration = Duration::from_secs(600);
 fn options(url: String) -> RedisLedgerOptions {
     RedisLedgerOptions {
         retention: RETENTION,
-        response_timeout: Duration::from_millis(300),
+        response_timeout: Duration::from_secs(1),
         check_interval: Duration::from_millis(20),
         ..RedisLedgerOptions::new(url.into())
     }

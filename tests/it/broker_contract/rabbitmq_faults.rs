@@ -17,8 +17,8 @@ use crate::rabbitmq_server::RabbitmqServer;
 /// Jobs that wait while the broker fails.
 const JOBS: usize = 20;
 
-/// How long a confirm may take in these tests.
-const CONFIRM_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a confirm may take in these tests: long enough for a busy machine.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(3);
 
 async fn options_of(node: &RabbitmqServer) -> RabbitmqOptions {
     RabbitmqOptions {
@@ -80,8 +80,14 @@ async fn a_killed_broker_comes_back_with_every_confirmed_job() {
     assert!(!broker.holds(&held.tag));
     assert_eq!(broker.ack(&held.tag).await, Settlement::Lost);
     assert_eq!(broker.hand_back(&held.tag).await, Settlement::Lost);
-    // At once, not after the confirm's timeout.
-    assert!(elapsed(expect_unavailable(&broker)).await < CONFIRM_TIMEOUT / 2);
+    // At once, not after the confirm's timeout, with which these would take a minute.
+    let waited = elapsed(async {
+        for _ in 0..20 {
+            expect_unavailable(&broker).await;
+        }
+    })
+    .await;
+    assert!(waited < CONFIRM_TIMEOUT * 10, "{waited:?}");
     assert_eq!(broker.waiting(Kind::Pay).await, None);
 
     node.run(&["restart-rabbitmq"]).await;
@@ -131,7 +137,7 @@ async fn a_broker_short_of_memory_takes_no_messages_but_still_acknowledgements()
         .await;
     let waited = elapsed(expect_unavailable(&broker)).await;
     assert!(
-        waited >= CONFIRM_TIMEOUT && waited < CONFIRM_TIMEOUT * 3,
+        waited >= CONFIRM_TIMEOUT && waited < CONFIRM_TIMEOUT * 10,
         "{waited:?}"
     );
     expect_unavailable(&broker).await;

@@ -205,8 +205,9 @@ mod tests {
     use tokio::time::timeout;
 
     use super::{Direction, Directions, Proxy};
+    use crate::patience::PATIENCE;
 
-    /// Long enough for a byte over the loopback, and what a stalled one is waited for.
+    /// How long a byte that must not come is waited for.
     const MOMENT: Duration = Duration::from_millis(300);
 
     /// A proxy, a client that came through it, and its server.
@@ -220,16 +221,24 @@ mod tests {
     }
 
     async fn passes(from: &mut TcpStream, to: &mut TcpStream) -> bool {
+        passes_within(PATIENCE, from, to).await
+    }
+
+    async fn is_held_back(from: &mut TcpStream, to: &mut TcpStream) -> bool {
+        !passes_within(MOMENT, from, to).await
+    }
+
+    async fn passes_within(limit: Duration, from: &mut TcpStream, to: &mut TcpStream) -> bool {
         from.write_all(b"x").await.unwrap();
         let mut byte = [0];
-        timeout(MOMENT, to.read_exact(&mut byte)).await.is_ok()
+        timeout(limit, to.read_exact(&mut byte)).await.is_ok()
     }
 
     /// Whether the stream has come to its end.
     async fn is_over(stream: &mut TcpStream) -> bool {
         let mut byte = [0];
         matches!(
-            timeout(MOMENT, stream.read(&mut byte)).await,
+            timeout(PATIENCE, stream.read(&mut byte)).await,
             Ok(Ok(0) | Err(_))
         )
     }
@@ -248,13 +257,13 @@ mod tests {
         let (proxy, mut client, mut server, _listener) = pair().await;
         proxy.stall(Directions::One(Direction::ToClient));
         assert!(passes(&mut client, &mut server).await);
-        assert!(!passes(&mut server, &mut client).await);
+        assert!(is_held_back(&mut server, &mut client).await);
         proxy.heal();
         let mut byte = [0];
         client.read_exact(&mut byte).await.unwrap();
         assert_eq!(byte, *b"x");
         proxy.stall(Directions::Both);
-        assert!(!passes(&mut client, &mut server).await);
+        assert!(is_held_back(&mut client, &mut server).await);
     }
 
     #[tokio::test]

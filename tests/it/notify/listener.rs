@@ -132,7 +132,6 @@ fn forged(place: &Place) -> Vec<Row> {
     let refund = place.alipay.refund("T9", &[]);
     let good = place.alipay.signed(refund.clone());
     let cut = good[..good.rfind("sign=").unwrap() + 40].to_owned();
-    let long = format!("{good}{}", "x".repeat(BODY_BYTES_MAX));
     let rows = [
         ("nothing", String::new(), NO_FORM),
         ("half a percent sequence", format!("{good}%2"), NO_FORM),
@@ -144,7 +143,6 @@ fn forged(place: &Place) -> Vec<Row> {
         ("another key", place.forger.signed(refund), FORGED),
         ("one param more", format!("{good}&a=1"), FORGED),
         ("a param twice", format!("{good}&amount=1.12"), DUPLICATE),
-        ("over 64 KiB", long, TOO_LARGE),
     ];
     let mut rows: Vec<Row> = rows
         .into_iter()
@@ -195,6 +193,30 @@ fn useless(place: &Place) -> Vec<Row> {
     rows
 }
 
+/// By its length in the head, before the first byte of it; and without one, at its first byte too
+/// many. Nothing is sent after that: a server that closes with unread bytes resets the connection,
+/// and the answer may be lost with it.
+async fn a_body_over_the_limit_is_refused(place: &Place) {
+    let head = "POST /alipay/notify/main HTTP/1.1\r\nhost: a\r\n";
+    let (status, word) = TOO_LARGE;
+    let long = BODY_BYTES_MAX + 1;
+    for request in [
+        format!("{head}content-length: {long}\r\n\r\n"),
+        format!(
+            "{head}transfer-encoding: chunked\r\n\r\n{long:x}\r\n{}",
+            "x".repeat(long)
+        ),
+    ] {
+        let before = place.counted("main", word);
+        let mut stream = connect(place).await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, *format!("HTTP/1.1 {status}").as_bytes());
+        assert_eq!(place.counted("main", word), before + 1);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_a_true_notice_changes_nothing() {
     let place = Place::start("notify-bad", |_| {}).await;
@@ -226,15 +248,7 @@ async fn what_is_not_a_true_notice_changes_nothing() {
         ),
         (405, "POST")
     );
-    // One body of unknown length, over the limit.
-    let mut stream = connect(&place).await;
-    let head = "POST /alipay/notify/main HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
-    let chunk = format!("{head}11000\r\n{}\r\n0\r\n\r\n", "x".repeat(0x11000));
-    // It may close the connection while there is more to come.
-    drop(stream.write_all(chunk.as_bytes()).await);
-    let mut status = [0; 12];
-    stream.read_exact(&mut status).await.unwrap();
-    assert_eq!(&status, b"HTTP/1.1 413");
+    a_body_over_the_limit_is_refused(&place).await;
 
     assert_eq!(keys(&place.prefix).await, [""; 0]);
     assert_eq!(place.subscriber.count(), 0);

@@ -30,11 +30,12 @@ struct Measure {
 
 impl Measure {
     /// Beside other tests, where a busy machine bunches what was called apart. Four replicas that
-    /// each counted for themselves would make 400 calls a second.
+    /// each counted for themselves would make 400 calls a second, and one that works while three
+    /// hold what they have no use for 25.
     const SHORT: Self = Self {
         seconds: 3,
         most: RATE * 2,
-        mean_permille: 60_000,
+        mean_permille: 40_000,
     };
 
     #[expect(

@@ -66,7 +66,7 @@ async fn a_command_without_an_answer_is_a_maybe_and_its_late_answer_is_nobody_el
     })
     .await;
     assert!(
-        took >= RESPONSE_TIMEOUT * 2 && took < RESPONSE_TIMEOUT * 5,
+        took >= RESPONSE_TIMEOUT * 2 && took < RESPONSE_TIMEOUT * 10,
         "{took:?}"
     );
 
@@ -171,7 +171,7 @@ async fn a_thousand_reconnects_to_redis_leave_nothing_behind() {
     let connections = proxy.accepted();
     eprintln!("{connections} connections in {took:?}: {early:?}, then {late:?}");
     assert!(connections >= 2 * CUTS, "{connections}");
-    late.is_no_more_than(&early);
+    Holdings::become_no_more_than(&early).await;
     assert_eq!(ledger.health().memory_losses, losses);
     drop(ledger);
     eventually("no connection", async || proxy.open() == 0).await;

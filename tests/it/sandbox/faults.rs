@@ -144,7 +144,7 @@ async fn stopping_resets_what_hangs_instead_of_waiting_for_it() {
     while lab.sandbox.books().faults_injected.is_empty() {
         tokio::task::yield_now().await;
     }
-    let stopped = tokio::time::timeout(Duration::from_secs(1), lab.sandbox.stop());
+    let stopped = tokio::time::timeout(PATIENT, lab.sandbox.stop());
     assert!(stopped.await.is_ok());
     assert!(hanging.await.unwrap().is_err());
 }

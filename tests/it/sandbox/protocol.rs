@@ -301,7 +301,10 @@ async fn a_rate_limit_and_a_missing_permission_execute_nothing() {
 async fn bodies_over_the_limit_and_other_http_methods_than_get_and_post_are_refused() {
     let lab = Lab::start(Faults::default()).await;
     let url = lab.url("/gateway.do");
-    let big = lab.http.post(&url).body("x".repeat(200_000)).send().await;
+    // One byte over: of a longer one some would be unread when the sandbox closes, which resets the
+    // connection and may lose the answer.
+    let big = "x".repeat(128 * 1024 + 1);
+    let big = lab.http.post(&url).body(big).send().await;
     assert_eq!(big.unwrap().status(), 413);
     assert_eq!(lab.http.put(&url).send().await.unwrap().status(), 405);
 }
