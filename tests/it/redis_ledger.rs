@@ -2,11 +2,13 @@
 
 mod lifetimes;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hongbaod::adapters::clock::SystemClock;
+use hongbaod::adapters::random::SystemRandom;
 use hongbaod::adapters::redis_ledger::{
-    ConnectError, Persistence, RedisLedger, RedisLedgerOptions,
+    ConnectError, Persistence, RedisInspector, RedisLedger, RedisLedgerOptions,
 };
 use hongbaod::domain::time::UnixMillis;
 use hongbaod::ports::clock::Clock;
@@ -62,6 +64,33 @@ async fn settled_entries_expire_and_unsettled_ones_never() {
 
     stored(&ledger, &key(2), &settled(&key(2))).await;
     assert!(is_retention(life_ms(2).await));
+}
+
+#[tokio::test]
+async fn cleaning_takes_the_keys_of_one_prefix_and_leaves_those_of_others() {
+    /// More than one step of the cleaning looks at, so that some steps find nothing to remove.
+    const KEYS_OF_OTHERS: u64 = 5_000;
+    let server = RedisServer::start(&[]);
+    let mut redis = server.connection().await;
+    let mut set = redis::pipe();
+    for number in 0..KEYS_OF_OTHERS {
+        set.cmd("SET").arg(format!("others:{number}")).arg(1);
+    }
+    let _: Vec<String> = set.query_async(&mut redis).await.unwrap();
+    let mut options = options(server.url());
+    options.prefix = "ours".to_owned();
+    let ledger = try_connect(options.clone()).await.unwrap();
+    stored(&ledger, &key(1), &settled(&key(1))).await;
+    drop(ledger);
+
+    let ports = (Arc::new(SystemClock::new()), Arc::new(SystemRandom));
+    let inspector = RedisInspector::connect(options, ports.0, ports.1)
+        .await
+        .unwrap();
+    // The entry and the canary.
+    assert_eq!(inspector.clear("ours").await.unwrap(), 2);
+    let left: u64 = redis::cmd("DBSIZE").query_async(&mut redis).await.unwrap();
+    assert_eq!(left, KEYS_OF_OTHERS);
 }
 
 #[tokio::test]

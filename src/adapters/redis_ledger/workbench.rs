@@ -65,21 +65,10 @@ impl RedisInspector {
             scan.arg(cursor).arg("MATCH").arg(format!("{prefix}:*"));
             scan.arg("COUNT").arg(SCAN_COUNT);
             let (next, names): (u64, Vec<Vec<u8>>) = self.asked(master, "SCAN", &scan).await?;
-            // Each by itself: the keys of a cluster's master are of different slots.
-            let mut unlink = redis::pipe();
-            for name in &names {
-                unlink.cmd("UNLINK").arg(name);
+            // A part of the table may have none of ours.
+            if !names.is_empty() {
+                removed += unlink(master, &names).await?;
             }
-            let mut connection = master.1.connection.clone();
-            let unlinked: Vec<u64> =
-                unlink
-                    .query_async(&mut connection)
-                    .await
-                    .map_err(|source| ConnectError::Ask {
-                        what: "UNLINK",
-                        source,
-                    })?;
-            removed += unlinked.iter().sum::<u64>();
             if next == 0 {
                 return Ok(removed);
             }
@@ -98,6 +87,24 @@ impl RedisInspector {
         let asking = supervisor.ask(&mut connection, &place.address, what, command);
         asking.await
     }
+}
+
+/// Removes keys and says how many there were.
+async fn unlink((_, link): &(Place, Link), names: &[Vec<u8>]) -> Result<u64, ConnectError> {
+    // Each by itself: the keys of a cluster's master are of different slots.
+    let mut unlink = redis::pipe();
+    for name in names {
+        unlink.cmd("UNLINK").arg(name);
+    }
+    let mut connection = link.connection.clone();
+    let unlinked: Vec<u64> = unlink
+        .query_async(&mut connection)
+        .await
+        .map_err(|source| ConnectError::Ask {
+            what: "UNLINK",
+            source,
+        })?;
+    Ok(unlinked.iter().sum())
 }
 
 fn usage_of(info: &str) -> ServerUsage {
