@@ -22,7 +22,7 @@ use crate::adapters::clock::SystemClock;
 use crate::adapters::rabbitmq::client::{Acknowledged, EventStream, Producer};
 use crate::adapters::redis_ledger::ServerUsage;
 use crate::app::bench::pair::PairTimes;
-use crate::app::bench::process::{CpuTime, cpu_time, resident_kib};
+use crate::app::bench::process::{CpuTime, Workers, cpu_time};
 use crate::app::bench::setup::Setup;
 use crate::app::bench::traffic::{Seen, Sent, feed, micros, preload};
 use crate::ports::clock::Clock;
@@ -41,6 +41,8 @@ pub struct BenchOptions {
     pub delay: Duration,
     /// When Alipay signs its answers.
     pub answers: Answers,
+    /// How many daemons share the jobs.
+    pub replicas: NonZeroU32,
 }
 
 /// How the jobs come.
@@ -73,9 +75,10 @@ pub struct Figures {
     pub latency: Latency,
     /// The unit of the daemon's CPU time.
     pub pair: PairTimes,
-    /// The daemon's CPU time.
+    /// The daemon's CPU time, of all replicas together.
     pub worker: CpuTime,
-    /// The daemon's resident memory at the end, and the most there was, in KiB.
+    /// The daemon's resident memory at the end, and the most there was, in KiB; of the largest
+    /// replica.
     pub resident_kib: (u64, u64),
     /// The sandbox's CPU time.
     pub sandbox: CpuTime,
@@ -208,7 +211,7 @@ async fn measure(
     }
     observe(Stage::Measuring);
     let memory_before = setup.redis.usage().await?.memory_bytes;
-    let worker = setup.start_worker(clock).await?;
+    let workers = setup.start_workers(clock).await?;
     let feeding = match options.feed {
         Feed::Queued(_) => None,
         Feed::PerSecond(rate) => Some(tokio::spawn(feed(
@@ -222,16 +225,16 @@ async fn measure(
     let warm = options.jobs / WARM_UP_PARTS;
     seen.follow(&mut events, warm, &sent, &**clock).await?;
     seen.latencies_us.clear();
-    let before = Spent::now(setup, worker.id(), clock).await?;
+    let before = Spent::now(setup, &workers, clock).await?;
     seen.follow(&mut events, options.jobs, &sent, &**clock)
         .await?;
-    let after = Spent::now(setup, worker.id(), clock).await?;
-    let resident_kib = resident_kib(worker.id()).context("see the daemon's memory")?;
+    let after = Spent::now(setup, &workers, clock).await?;
+    let resident_kib = workers.resident_kib().context("see the daemon's memory")?;
     if let Some(feeding) = feeding {
         feeding.await?;
     }
     // Stopped before the memory of Redis is looked at: its connections have buffers.
-    drop(worker);
+    drop(workers);
     let memory_after = setup.redis.usage().await?.memory_bytes;
     events.close().await;
     let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
@@ -268,11 +271,13 @@ struct Spent {
 }
 
 impl Spent {
-    async fn now(setup: &Setup, worker: u32, clock: &Arc<dyn Clock>) -> anyhow::Result<Self> {
+    async fn now(setup: &Setup, workers: &Workers, clock: &Arc<dyn Clock>) -> anyhow::Result<Self> {
         let redis = setup.redis.usage().await?;
         Ok(Self {
             at_us: micros(clock.monotonic().0),
-            worker: cpu_time(worker).context("the daemon of the benchmark ended")?,
+            worker: workers
+                .cpu_time()
+                .context("a daemon of the benchmark ended")?,
             sandbox: cpu_time(setup.sandbox.id()).context("the sandbox ended")?,
             rabbitmq: setup.broker_process.and_then(cpu_time),
             redis,

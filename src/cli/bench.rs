@@ -24,6 +24,7 @@ Examples:
   hongbaod bench --queued 1000000       the cost of a job while a million wait
   hongbaod bench --delay 50ms           an Alipay that takes its time
   hongbaod bench --answers signed-before
+  hongbaod bench --replicas 2 --delay 2s
 
 It uses RabbitMQ and Redis of the configuration, under a prefix of its own that it removes at the
 end, and a sandbox instead of Alipay; rate limits of the configuration do not count. Daemon and
@@ -55,6 +56,10 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_enum, default_value_t = AnswersArg::SignedAtOnce)]
     answers: AnswersArg,
 
+    /// How many daemons share the jobs.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
+    replicas: u32,
+
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -83,6 +88,7 @@ impl BenchArgs {
                 AnswersArg::SignedAtOnce => Answers::SignedAtOnce,
                 AnswersArg::SignedBefore => Answers::SignedBefore,
             },
+            replicas: NonZeroU32::new(self.replicas).unwrap_or(NonZeroU32::MIN),
         }
     }
 }

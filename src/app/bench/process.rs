@@ -112,6 +112,32 @@ impl Process {
     }
 }
 
+/// The daemon's replicas.
+pub struct Workers(pub Vec<Process>);
+
+impl Workers {
+    /// What all of them have spent; `None` when one cannot be seen.
+    pub fn cpu_time(&self) -> Option<CpuTime> {
+        let mut total = CpuTime::default();
+        for worker in &self.0 {
+            let spent = cpu_time(worker.id())?;
+            total.user_us = total.user_us.saturating_add(spent.user_us);
+            total.system_us = total.system_us.saturating_add(spent.system_us);
+        }
+        Some(total)
+    }
+
+    /// As [`resident_kib`], of the one that ever had the most.
+    pub fn resident_kib(&self) -> Option<(u64, u64)> {
+        let all: Option<Vec<(u64, u64)>> = self
+            .0
+            .iter()
+            .map(|worker| resident_kib(worker.id()))
+            .collect();
+        all?.into_iter().max_by_key(|(_, peak)| *peak)
+    }
+}
+
 /// Whether this variable says where the servers are: those are the user's.
 pub fn is_of_servers(name: &str) -> bool {
     SERVER_VARIABLES.iter().any(|known| name.starts_with(known)) && name != PREFIX_VARIABLE

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
+use futures_util::future::try_join_all;
 use futures_util::{StreamExt as _, stream};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -18,7 +20,7 @@ use crate::adapters::random::SystemRandom;
 use crate::adapters::redis_ledger::{RedisInspector, RedisLedger};
 use crate::app::alipay_setup;
 use crate::app::assembly::{rabbitmq_options, redis_options};
-use crate::app::bench::process::{Output, Process, is_of_servers, listener};
+use crate::app::bench::process::{Output, Process, Workers, is_of_servers, listener};
 use crate::app::bench::{Answers, BenchOptions, jobs};
 use crate::app::config::{Config, Servers};
 use crate::app::job_body;
@@ -50,9 +52,16 @@ pub(super) struct Setup {
     /// RabbitMQ's own process, where it runs on this machine.
     pub(super) broker_process: Option<u32>,
     prefix: String,
-    admin_port: u16,
     config: Config,
+    /// One for each replica.
+    seats: Vec<Seat>,
+}
+
+/// Where a replica finds what it needs.
+struct Seat {
+    admin_port: u16,
     config_file: PathBuf,
+    log: PathBuf,
 }
 
 impl Setup {
@@ -67,7 +76,7 @@ impl Setup {
         fs::create_dir_all(&dir).context("make a directory for the benchmark")?;
         let sandbox = start_sandbox(&dir, options);
         let sandbox = sandbox.with_context(|| format!("see the log in {}", dir.display()))?;
-        let made = Self::make_in(&dir, sandbox, file, clock).await;
+        let made = Self::make_in(&dir, sandbox, (options.replicas, file), clock).await;
         if made.is_err() {
             // Nothing in it tells more than the error.
             drop(fs::remove_dir_all(&dir));
@@ -78,16 +87,26 @@ impl Setup {
     async fn make_in(
         dir: &Path,
         (sandbox, section): (Process, String),
-        file: Option<&Path>,
+        (replicas, file): (NonZeroU32, Option<&Path>),
         clock: &Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
         let prefix = format!("hongbao-bench-{}", std::process::id());
-        let admin_port = free_port()?;
-        let text = configuration(file, &section, &prefix, admin_port)?;
-        let config_file = dir.join("hongbaod.toml");
-        fs::write(&config_file, &text).context("write the daemon's configuration")?;
+        let seats: Vec<Seat> = (0..replicas.get())
+            .map(|number| {
+                let admin_port = free_port()?;
+                let text = configuration(file, &section, &prefix, admin_port)?;
+                let seat = Seat {
+                    admin_port,
+                    config_file: dir.join(format!("worker-{number}.toml")),
+                    log: dir.join(format!("worker-{number}.log")),
+                };
+                fs::write(&seat.config_file, &text).context("write the daemon's configuration")?;
+                Ok(seat)
+            })
+            .collect::<anyhow::Result<_>>()?;
         let variables = Config::environment().filter(|(name, _)| is_of_servers(name));
-        let config = Config::load(Some(&config_file), variables)?;
+        let config_file = seats.first().map(|seat| seat.config_file.as_path());
+        let config = Config::load(config_file, variables)?;
         let rabbitmq = rabbitmq_options(&config).context("rabbitmq.urls is \"memory:\"")?;
         let redis_options = redis_options(&config).context("redis.urls is \"memory:\"")?;
         let random = Arc::new(SystemRandom);
@@ -99,9 +118,8 @@ impl Setup {
             redis,
             broker_process: broker_process(&config),
             prefix,
-            admin_port,
             config,
-            config_file,
+            seats,
         })
     }
 
@@ -114,25 +132,16 @@ impl Setup {
             drop(RedisLedger::connect(options, earlier, Arc::new(SystemRandom)).await?);
         }
         // It declares what it needs, and is not yet measured.
-        drop(self.start_worker(clock).await?);
+        if let Some(seat) = self.seats.first() {
+            drop(start_worker(seat, clock).await?);
+        }
         Ok(())
     }
 
-    /// Starts the daemon and waits until it is ready.
-    pub(super) async fn start_worker(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<Process> {
-        let config_file = self.config_file.display().to_string();
-        let log = self.dir.join("worker.log");
-        let arguments = ["--config", &config_file, "run"];
-        let mut worker = Process::start(&arguments, &log, Output::Logged)?;
-        let until = clock.monotonic().plus(READY_MAX);
-        while !is_ready(self.admin_port).await {
-            let is_late = clock.monotonic() >= until;
-            if is_late || !worker.is_running() {
-                anyhow::bail!("the daemon does not become ready");
-            }
-            clock.sleep(READY_LOOK_PERIOD).await;
-        }
-        Ok(worker)
+    /// Starts every replica of the daemon and waits until all are ready.
+    pub(super) async fn start_workers(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<Workers> {
+        let starting = self.seats.iter().map(|seat| start_worker(seat, clock));
+        Ok(Workers(try_join_all(starting).await?))
     }
 
     /// Sends each payment once, so that the sandbox has its answers, and their signatures, when
@@ -176,6 +185,22 @@ impl Setup {
     pub(super) fn forget_logs(&self) -> anyhow::Result<()> {
         fs::remove_dir_all(&self.dir).context("remove the directory of the benchmark")
     }
+}
+
+/// Starts one replica and waits until it is ready.
+async fn start_worker(seat: &Seat, clock: &Arc<dyn Clock>) -> anyhow::Result<Process> {
+    let config_file = seat.config_file.display().to_string();
+    let arguments = ["--config", &config_file, "run"];
+    let mut worker = Process::start(&arguments, &seat.log, Output::Logged)?;
+    let until = clock.monotonic().plus(READY_MAX);
+    while !is_ready(seat.admin_port).await {
+        let is_late = clock.monotonic() >= until;
+        if is_late || !worker.is_running() {
+            anyhow::bail!("the daemon does not become ready");
+        }
+        clock.sleep(READY_LOOK_PERIOD).await;
+    }
+    Ok(worker)
 }
 
 /// Starts the sandbox and returns it with the section of the configuration that it prints.

@@ -64,7 +64,8 @@ impl Report<'_> {
     }
 
     fn cost_of_worker(&self) -> Vec<Row> {
-        let (figures, pair) = (self.figures, &self.figures.pair);
+        let (options, figures) = (&self.options, self.figures);
+        let pair = &figures.pair;
         let (now, peak) = figures.resident_kib;
         let crowded = format!(
             "{} µs with every core at it",
@@ -93,7 +94,10 @@ impl Report<'_> {
             row(
                 "worker memory, peak",
                 mebibytes(peak),
-                format!("{} at the end", mebibytes(now)),
+                match options.replicas.get() {
+                    1 => format!("{} at the end", mebibytes(now)),
+                    many => format!("the largest of {many} replicas"),
+                },
             ),
         ]
     }
@@ -147,6 +151,7 @@ impl Report<'_> {
             "queued": queued,
             "rate": rate,
             "delay_ms": u64::try_from(options.delay.as_millis()).unwrap_or(u64::MAX),
+            "replicas": options.replicas,
             "answers_signed_before": options.answers == Answers::SignedBefore,
             "elapsed_us": figures.elapsed_us,
             "jobs_per_second": figures.jobs_per_second(),
