@@ -10,6 +10,7 @@ pub mod codes;
 pub mod content_key;
 mod credentials;
 mod download;
+mod helpers;
 pub mod keys;
 pub mod message;
 pub mod method;
@@ -35,6 +36,7 @@ use crate::adapters::alipay::answer::{CodeLabels, Judge, NO_CODES};
 use crate::adapters::alipay::biz_content::ExpirySpelling;
 use crate::adapters::alipay::codes::Codes;
 use crate::adapters::alipay::credentials::{App, Credentials};
+use crate::adapters::alipay::helpers::Helpers;
 use crate::adapters::alipay::method::Method;
 use crate::adapters::alipay::notification::Addressee;
 use crate::adapters::alipay::request::SignedRequest;
@@ -68,6 +70,7 @@ pub struct AlipayGateway {
     spelling: ExpirySpelling,
     clock: Arc<dyn Clock>,
     observer: Option<Arc<dyn CallObserver>>,
+    helpers: Helpers,
 }
 
 impl AlipayGateway {
@@ -100,6 +103,7 @@ impl AlipayGateway {
             spelling: options.order_expired_time_spelling,
             clock,
             observer: options.observer,
+            helpers: Helpers::new(options.signing_threads),
         })
     }
 
@@ -184,17 +188,20 @@ impl AlipayGateway {
 
     async fn call(
         &self,
-        app: &Credentials,
+        app: &Arc<Credentials>,
         method: Method,
         content: &str,
     ) -> Result<Bytes, Failure> {
-        let signed = app
-            .template(method)
-            .sign(app.seal(), content, self.clock.now());
-        match signed {
-            Ok(request) => self.transport.post(request).await,
+        let (signing, clock) = (Arc::clone(app), Arc::clone(&self.clock));
+        let content = content.to_owned();
+        let sign = move || {
+            let template = signing.template(method);
+            template.sign(signing.seal(), &content, clock.now())
+        };
+        match self.helpers.run(sign).await {
+            Some(Ok(request)) => self.transport.post(request).await,
             // What cannot be signed was not sent either.
-            Err(_) => Err(Failure::NotSent),
+            Some(Err(_)) | None => Err(Failure::NotSent),
         }
     }
 

@@ -53,6 +53,7 @@ pub fn options(config: &Config) -> Result<AlipayOptions, Problems> {
             ExpirySpelling::MerchantExt => biz_content::ExpirySpelling::MerchantExt,
             ExpirySpelling::OwnKey => biz_content::ExpirySpelling::OwnKey,
         },
+        signing_threads: 0,
         observer: None,
     })
 }

@@ -87,6 +87,7 @@ pub fn prepare(config: &Config) -> Result<Parts, StartError> {
     let metrics = Arc::new(Metrics::new(&apps));
     let observer: Arc<dyn CallObserver> = Arc::<Metrics>::clone(&metrics);
     options.observer = Some(observer);
+    options.signing_threads = signing_threads();
     let gateway = gateway(config, options, Arc::clone(&clock)).map_err(StartError::Config)?;
     Ok(Parts {
         clock,
@@ -94,6 +95,11 @@ pub fn prepare(config: &Config) -> Result<Parts, StartError> {
         apps,
         gateway: Arc::new(gateway),
     })
+}
+
+/// One thread for each core but that of the I/O.
+fn signing_threads() -> usize {
+    std::thread::available_parallelism().map_or(0, |cores| cores.get().saturating_sub(1))
 }
 
 /// A ledger that forgets at every restart must not stand behind a broker that does not.

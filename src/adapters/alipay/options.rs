@@ -33,6 +33,9 @@ pub struct AlipayOptions {
     pub extra_codes: ExtraCodes,
     /// How the expiry of a packet is spelled.
     pub order_expired_time_spelling: ExpirySpelling,
+    /// How many threads beside the caller's may sign at one time; with none, callers sign
+    /// themselves.
+    pub signing_threads: usize,
     /// Who is told of each call.
     pub observer: Option<Arc<dyn CallObserver>>,
 }

@@ -86,6 +86,7 @@ pub(super) fn options(gateway_url: &str) -> AlipayOptions {
         apps: vec![app_options()],
         extra_codes: ExtraCodes::default(),
         order_expired_time_spelling: ExpirySpelling::default(),
+        signing_threads: 1,
         observer: None,
     }
 }
