@@ -1,10 +1,9 @@
 //! What of a channel's deliveries is acknowledged, and how with few frames.
 //!
 //! The broker counts each acknowledgement as work of its own: in a quorum queue it is a command to
-//! the queue's log. One with `multiple` set settles all deliveries up to it at once. So those at
-//! the front, which are done without a gap, are acknowledged together, at once; those behind a
-//! delivery that is still worked on wait for it a little while, and are then acknowledged one by
-//! one.
+//! the queue's log. One with `multiple` set settles all deliveries up to it at once. So what is done
+//! waits a little while for more; then those at the front, which are done without a gap, are
+//! acknowledged together, and those behind a delivery that is still worked on one by one.
 //!
 //! Pure: nothing here talks to anybody. Source: AMQP 0-9-1, `basic.ack`: delivery tags of a channel
 //! grow by one, and `multiple` covers every outstanding tag up to the given one.

@@ -15,8 +15,9 @@ use crate::ports::clock::Clock;
 
 use super::{Consumption, LaneError, requeue};
 
-/// How long what is done may wait to be acknowledged together with what came before it.
-const STRAGGLING_TIME_MAX: Duration = Duration::from_millis(50);
+/// How long what is done may wait to be acknowledged together with other deliveries. It costs
+/// nothing but that a replica which is killed meanwhile leaves more deliveries to be told again.
+const ACK_DELAY_MAX: Duration = Duration::from_millis(50);
 
 impl Consumption {
     /// Takes note that a delivery is worked. The acknowledgement is written soon after, together
@@ -69,7 +70,7 @@ impl Consumption {
         &self,
         clock: &dyn Clock,
     ) -> Result<Infallible, LaneError> {
-        let straggling_max = usize::from(self.prefetch / 4).max(1);
+        let enough = usize::from(self.prefetch / 4).max(1);
         let mut until: Option<Monotonic> = None;
         loop {
             let is_over = match until {
@@ -84,22 +85,26 @@ impl Consumption {
                 },
             };
             // Outside of the wait, which may be given up at any point.
-            let left = if is_over {
-                self.acknowledge(Outstanding::take_all).await?
-            } else {
-                let left = self.acknowledge(Outstanding::take_front).await?;
-                if left < straggling_max {
-                    left
-                } else {
-                    self.acknowledge(Outstanding::take_all).await?
-                }
-            };
+            let mut left = self.done();
+            if left >= enough {
+                left = self.acknowledge(Outstanding::take_front).await?;
+            }
+            if is_over || left >= enough {
+                left = self.acknowledge(Outstanding::take_all).await?;
+            }
             until = match until {
                 _ if left == 0 => None,
                 Some(until) if !is_over => Some(until),
-                Some(_) | None => Some(clock.monotonic().plus(STRAGGLING_TIME_MAX)),
+                Some(_) | None => Some(clock.monotonic().plus(ACK_DELAY_MAX)),
             };
         }
+    }
+
+    /// How many deliveries are done and not yet acknowledged.
+    fn done(&self) -> usize {
+        let inbox = self.inbox();
+        let held = inbox.held.as_ref();
+        held.map_or(0, |held| held.outstanding.done())
     }
 
     /// Writes the acknowledgements that `take` finds, and says how many are done and must wait.
