@@ -10,7 +10,7 @@ use hongbaod::domain::time::{Monotonic, UnixMillis};
 use hongbaod::pacing::Pacing;
 use hongbaod::ports::clock::{Clock, Random};
 use hongbaod::ports::ledger::{Connection, LedgerHealth};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::dice::Dice;
@@ -32,6 +32,8 @@ pub(crate) struct Process {
     skew: Duration,
     life: Mutex<Life>,
     pub(crate) health: watch::Sender<LedgerHealth>,
+    /// Wakes in the order in which they came; the channel itself would wake in an order by chance.
+    pub(crate) health_changed: Notify,
     dice: Mutex<Dice>,
     shutdown: CancellationToken,
 }
@@ -100,6 +102,7 @@ impl Process {
                 channel,
                 noticed: lost_at,
             }),
+            health_changed: Notify::new(),
             health: watch::Sender::new(LedgerHealth {
                 connection: Connection::Up,
                 memory_lost_at: lost_at.map(|_| START.plus(now)),
@@ -207,6 +210,7 @@ impl Process {
             health.connection = connection;
             changed
         });
+        self.health_changed.notify_waiters();
     }
 
     /// Notices a loss of memory.
@@ -219,6 +223,7 @@ impl Process {
             health.memory_lost_at = Some(now);
             health.memory_losses += 1;
         });
+        self.health_changed.notify_waiters();
     }
 
     /// What it can know of lost memory.

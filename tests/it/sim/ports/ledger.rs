@@ -1,5 +1,6 @@
 //! The ledger as one replica reaches it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -171,9 +172,15 @@ impl Ledger for SimLedger {
         *self.0.health.borrow()
     }
     async fn changed(&self, seen: LedgerHealth) -> LedgerHealth {
-        let mut health = self.0.health.subscribe();
-        let changed = health.wait_for(|now| *now != seen).await.map(|now| *now);
-        self.0.alive().await;
-        changed.unwrap_or(seen)
+        loop {
+            let mut changed = pin!(self.0.health_changed.notified());
+            changed.as_mut().enable();
+            let now = self.health();
+            if now != seen {
+                self.0.alive().await;
+                return now;
+            }
+            changed.await;
+        }
     }
 }
