@@ -242,7 +242,7 @@ fn every_planted_bug_is_caught() {
 
 #[test]
 fn the_same_seed_is_the_same_run() {
-    for seed in 0..20 {
+    for seed in 0..40 {
         let (one, other) = (run(seed, None, false), run(seed, None, true));
         assert_eq!(
             (one.mark, one.calls),
