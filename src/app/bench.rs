@@ -125,6 +125,12 @@ impl Figures {
         self.multiple(self.pair.crowded_ns)
     }
 
+    /// As [`Figures::pairs_permille`], of the pair that is measured at the rate of the jobs.
+    #[must_use]
+    pub fn paced_pairs_permille(&self) -> Option<u64> {
+        self.pair.paced_ns.map(|paced_ns| self.multiple(paced_ns))
+    }
+
     fn multiple(&self, pair_ns: u64) -> u64 {
         let job_ns = self.worker.total_us().saturating_mul(1_000) / self.jobs.max(1);
         job_ns.saturating_mul(1_000) / pair_ns.max(1)
@@ -174,7 +180,12 @@ pub async fn run(
 ) -> anyhow::Result<Figures> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     observe(Stage::Pair);
-    let pair = pair::measure(&*clock).context("measure a signature")?;
+    let rate = match options.feed {
+        Feed::Queued(_) => None,
+        Feed::PerSecond(rate) => Some(rate),
+    };
+    let measuring = pair::measure(&*clock, rate).await;
+    let pair = measuring.context("measure a signature")?;
     observe(Stage::Starting);
     let setup = Setup::make(&options, file, &clock).await?;
     let measured = measure(&options, &setup, pair, &clock, observe).await;

@@ -67,13 +67,16 @@ impl Report<'_> {
         let (options, figures) = (&self.options, self.figures);
         let pair = &figures.pair;
         let (now, peak) = figures.resident_kib;
-        let crowded = format!(
-            "{} µs with every core at it",
-            thousandths(pair.crowded_ns, 1)
-        );
-        let in_crowded = format!(
-            "{} × with every core at it",
-            thousandths(figures.crowded_pairs_permille(), 2)
+        let with = |crowded: String, paced: Option<String>| match paced {
+            Some(paced) => format!("{crowded} with every core at it, {paced} at the jobs' rate"),
+            None => format!("{crowded} with every core at it"),
+        };
+        let micros = |ns: u64| format!("{} µs", thousandths(ns, 1));
+        let times = |permille: u64| format!("{} ×", thousandths(permille, 2));
+        let others = with(micros(pair.crowded_ns), pair.paced_ns.map(micros));
+        let in_others = with(
+            times(figures.crowded_pairs_permille()),
+            figures.paced_pairs_permille().map(times),
         );
         vec![
             row(
@@ -81,15 +84,11 @@ impl Report<'_> {
                 self.per_job(figures.worker.total_us()),
                 self.split(figures.worker),
             ),
-            row(
-                "RSA-2048 sign + verify",
-                format!("{} µs", thousandths(pair.alone_ns, 1)),
-                crowded,
-            ),
+            row("RSA-2048 sign + verify", micros(pair.alone_ns), others),
             row(
                 "worker CPU in such pairs",
-                format!("{} ×", thousandths(figures.pairs_permille(), 2)),
-                in_crowded,
+                times(figures.pairs_permille()),
+                in_others,
             ),
             row(
                 "worker memory, peak",
@@ -162,9 +161,10 @@ impl Report<'_> {
                 "max": latency.max_us,
             },
             "worker_cpu": cpu(&figures.worker),
-            "pair_ns": {"alone": figures.pair.alone_ns, "crowded": figures.pair.crowded_ns},
+            "pair_ns": {"alone": figures.pair.alone_ns, "crowded": figures.pair.crowded_ns, "paced": figures.pair.paced_ns},
             "pairs_permille": {
                 "alone": figures.pairs_permille(), "crowded": figures.crowded_pairs_permille(),
+                "paced": figures.paced_pairs_permille(),
             },
             "worker_resident_kib": {"end": figures.resident_kib.0, "peak": figures.resident_kib.1},
             "redis": {
