@@ -75,6 +75,7 @@ impl Helpers {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::thread::{ThreadId, current};
 
     use futures_util::FutureExt as _;
@@ -94,18 +95,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_several_at_once_each_idle_helper_gets_one() {
+    async fn of_several_at_once_the_first_ones_go_to_idle_helpers() {
         let here = current().id();
-        for (helpers, pieces, expected_away) in [(1, 5, 1), (3, 3, 2), (0, 3, 0)] {
-            let threads = threads(&Helpers::new(helpers), pieces).await;
-            assert_eq!(threads.len(), pieces);
-            let away = threads.iter().filter(|thread| **thread != here).count();
-            // A helper may be idle again before the last piece begins.
-            assert!(
-                away >= expected_away.min(1) && away < pieces.max(1),
-                "{helpers} helpers, {pieces} pieces: {away} away"
-            );
-        }
+        let helped = threads(&Helpers::new(3), 3).await;
+        assert!(helped.len() == 3 && helped[0] != here && helped[1] != here);
+    }
+
+    #[tokio::test]
+    async fn without_an_idle_helper_all_is_done_on_the_spot() {
+        let here = [current().id(); 3];
+        assert_eq!(threads(&Helpers::new(0), 3).await, here);
+        let helpers = Helpers::new(1);
+        let helper = Arc::clone(&helpers.idle).try_acquire_owned();
+        assert_eq!(threads(&helpers, 3).await, here);
+        drop(helper);
+        assert_ne!(threads(&helpers, 3).await, here);
     }
 
     #[tokio::test]
