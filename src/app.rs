@@ -4,7 +4,6 @@ pub mod admin_server;
 pub mod alipay_setup;
 pub mod assembly;
 pub mod bench;
-pub mod causes;
 pub mod check;
 pub mod client;
 pub mod codes;

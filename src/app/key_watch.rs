@@ -15,11 +15,11 @@ use tracing::{error, info, warn};
 
 use crate::adapters::alipay::AlipayGateway;
 use crate::app::alipay_setup::app_options;
-use crate::app::causes::with_causes;
 use crate::app::check::certificates::WARNED_BEFORE;
 use crate::app::config::{AlipayAppConfig, Config, KeyFile, read_again};
 use crate::app::metrics::Metrics;
 use crate::app::wall_clock::date;
+use crate::domain::causes::with_causes;
 use crate::domain::time::UnixMillis;
 use crate::ports::clock::Clock;
 

@@ -6,7 +6,7 @@ use crate::app::client::ClientError;
 use crate::app::config::Problems;
 use crate::cli::exit_code::ExitCode;
 
-pub(crate) use crate::app::causes::with_causes;
+pub(crate) use crate::domain::causes::with_causes;
 
 /// Why a command ended early.
 #[derive(Debug)]

@@ -10,10 +10,10 @@ use crate::adapters::alipay::content_key::ContentKey;
 use crate::adapters::alipay::keys::{PrivateKey, PublicKey, is_own_public_key};
 use crate::adapters::alipay::wire;
 use crate::adapters::alipay::{AppOptions, CertificateOptions, TrustOptions, sign};
-use crate::app::causes::with_causes;
 use crate::app::config::{
     AlipayAppConfig, AlipayCertificates, Charset, Config, ConfigProblem, SignType,
 };
+use crate::domain::causes::with_causes;
 use crate::domain::ident::AppName;
 
 /// The signature's own word for what the configuration says.

@@ -8,11 +8,11 @@ use crate::adapters::alipay::certificates::{Certificate, CertificateChain, RootB
 use crate::adapters::alipay::keys::is_own_public_key;
 use crate::adapters::alipay::sign::Verifier;
 use crate::app::alipay_setup::sign_type;
-use crate::app::causes::with_causes;
 use crate::app::check::keys::AppKeys;
 use crate::app::check::{Row, State};
 use crate::app::config::AlipayCertificates;
 use crate::app::wall_clock::date;
+use crate::domain::causes::with_causes;
 use crate::domain::time::UnixMillis;
 
 /// From how long before its end a certificate is spoken of.

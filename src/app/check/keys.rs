@@ -4,9 +4,9 @@ use crate::adapters::alipay::content_key::ContentKey;
 use crate::adapters::alipay::keys::{KeyError, PrivateKey, PublicKey, is_own_public_key};
 use crate::adapters::alipay::sign::{Signer, Verifier};
 use crate::app::alipay_setup::sign_type;
-use crate::app::causes::with_causes;
 use crate::app::check::{Row, State, certificates};
 use crate::app::config::{AlipayAppConfig, Config, ConfigProblem};
+use crate::domain::causes::with_causes;
 use crate::domain::time::UnixMillis;
 use secrecy::ExposeSecret;
 

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use crate::adapters::rabbitmq::{ObjectState, ObjectStatus, check_topology};
 use crate::adapters::redis_ledger::{Master, Persistence, RedisMode, ServerFacts};
-use crate::app::causes::with_causes;
 use crate::app::check::{Rank, Row, State};
 use crate::app::client::{ClientError, broker_options};
 use crate::app::config::{Config, ServerUrl, Servers, TlsConfig};
 use crate::app::show::{ShowError, inspector};
+use crate::domain::causes::with_causes;
 
 /// A clock further from ours than this makes leases end early or late, in milliseconds.
 const CLOCK_SKEW_MS_MAX: u64 = 1_000;

@@ -2,8 +2,8 @@
 
 use tracing::{error, warn};
 
-use crate::app::causes::with_causes;
 use crate::app::outcome_event;
+use crate::domain::causes::with_causes;
 use crate::domain::job::JobKey;
 use crate::domain::outcome::{Announcement, Outcome};
 use crate::ports::broker::{Delivery, PublishError};

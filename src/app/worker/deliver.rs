@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tracing::{debug, error, info, warn};
 
-use crate::app::causes::with_causes;
 use crate::app::digest::digest;
 use crate::app::job_body::{self, BadBody, Readable};
+use crate::domain::causes::with_causes;
 use crate::domain::draft::FieldError;
 use crate::domain::ident::AppName;
 use crate::domain::job::{Job, MoneyJob};

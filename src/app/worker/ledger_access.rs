@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use crate::app::causes::with_causes;
+use crate::domain::causes::with_causes;
 use crate::domain::entry::Entry;
 use crate::domain::job::JobKey;
 use crate::ports::broker::Delivery;

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use tracing::{debug, error};
 
-use crate::app::causes::with_causes;
 use crate::app::outcome_event;
+use crate::domain::causes::with_causes;
 use crate::domain::entry::{Entry, ReturnAddress};
 use crate::domain::job::JobKey;
 use crate::domain::notice::{Mark, Notice};

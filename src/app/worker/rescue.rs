@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tracing::{error, warn};
 
-use crate::app::causes::with_causes;
 use crate::app::job_body;
 use crate::app::outcome_event;
+use crate::domain::causes::with_causes;
 use crate::domain::entry::{Deferred, Entry};
 use crate::domain::job::{JobKey, Kind};
 use crate::domain::lane::Tier;
