@@ -58,16 +58,14 @@ fn ok(body: &[u8]) -> Reply {
     Reply::Bytes(http("200 OK", body))
 }
 
-/// Every param of a request by name, and the names of those in its body.
-fn params(seen: &Seen) -> (Vec<(String, String)>, Vec<String>) {
-    let (path, query) = seen.target().split_once('?').unwrap();
-    assert_eq!(path, "/gateway.do");
+/// Every param of a request by name. Only the charset is in the address: whatever logs addresses
+/// on the way learns no signature and no token.
+fn params(seen: &Seen) -> Vec<(String, String)> {
+    let query = seen.target().strip_prefix("/gateway.do?").unwrap();
+    assert_eq!(query, "charset=utf-8");
     let mut params = form_decode(query.as_bytes()).unwrap();
-    let in_body = form_decode(&seen.body).unwrap();
-    let names = in_body.iter().map(|(name, _)| name.clone()).collect();
-    params.extend(in_body);
-    params.sort();
-    (params, names)
+    params.extend(form_decode(&seen.body).unwrap());
+    params
 }
 
 /// Checks everything about a request but its own `biz_content`, which is returned.
@@ -79,10 +77,8 @@ fn check_request(seen: &Seen, method: &str, notify_url: Option<&str>) -> String 
     );
     let agent = concat!("hongbaod/", env!("CARGO_PKG_VERSION"));
     assert_eq!(seen.header("user-agent"), Some(agent));
-    assert!(seen.target().contains("charset=utf-8"));
 
-    let (params, in_body) = params(seen);
-    assert_eq!(in_body, ["biz_content", "app_auth_token"]);
+    let params = params(seen);
     let value = |name: &str| {
         let mut values = params.iter().filter(|(found, _)| found == name);
         let value = values.next().map(|(_, value)| value.as_str());

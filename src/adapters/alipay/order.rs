@@ -30,8 +30,8 @@ pub fn page_url(request: &SignedRequest) -> String {
 
 /// Returns a page whose form submits itself to the cashier; without scripts, by a button.
 ///
-/// It is longer than any address may be, so long contents need it. The public parameters are in the
-/// form's address, `charset` above all, the rest are hidden fields; all are escaped.
+/// It is longer than any address may be, so long contents need it. `charset` is in the form's
+/// address, all else in hidden fields; all are escaped.
 ///
 /// # Errors
 ///
