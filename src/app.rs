@@ -22,4 +22,5 @@ pub mod show;
 pub mod shutdown;
 pub mod submission;
 pub mod wall_clock;
+pub mod witness;
 pub mod worker;

@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::app::metrics::Metrics;
+use crate::app::witness::Witnesses;
 use crate::domain::ident::AppName;
 use crate::domain::lane::Lane;
 use crate::lifecycle::{Context, Memory, Policy};
@@ -86,6 +87,7 @@ pub struct Worker {
     options: WorkerOptions,
     pacing: Arc<Pacing>,
     metrics: Arc<Metrics>,
+    witnesses: Witnesses,
     /// No new work, and what waits for a permit or a server is handed back.
     draining: CancellationToken,
     /// The grace is over: whatever still runs is dropped, which is as safe as a crash.
@@ -105,6 +107,17 @@ impl Worker {
         pacing: Arc<Pacing>,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
+        Self::witnessed(ports, options, pacing, (metrics, Witnesses::default()))
+    }
+
+    /// Makes a worker whose doings others are told of as well.
+    #[must_use]
+    pub fn witnessed(
+        ports: Ports,
+        options: WorkerOptions,
+        pacing: Arc<Pacing>,
+        (metrics, witnesses): (Arc<Metrics>, Witnesses),
+    ) -> Arc<Self> {
         let fairness = Fairness::new(options.fairness.clone());
         Arc::new(Self {
             fairness,
@@ -112,6 +125,7 @@ impl Worker {
             options,
             pacing,
             metrics,
+            witnesses,
             draining: CancellationToken::new(),
             aborted: CancellationToken::new(),
             tasks: TaskTracker::new(),

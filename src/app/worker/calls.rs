@@ -1,9 +1,10 @@
 //! Permits, and the calls to Alipay that they allow.
 
+use crate::app::witness::{Attempt, Called, Witness as _};
 use crate::domain::entry::InFlight;
 use crate::domain::job::Kind;
 use crate::domain::lane::Tier;
-use crate::domain::verdict::{Doubt, Finding, NotExecuted, Verdict};
+use crate::domain::verdict::{Blockage, Doubt, Finding, NotExecuted, Verdict};
 use crate::lifecycle::{Arrival, Call, Lane, Memory};
 use crate::pacing::{Admission, Applicant, PacedCall, Permit, Rank, Signal};
 
@@ -100,7 +101,8 @@ impl Worker {
     }
 
     pub(super) async fn call(&self, case: &Case<'_>, held: &InFlight, call: Call) -> Came {
-        let gateway = &self.ports.gateway;
+        let (gateway, clock) = (&self.ports.gateway, &self.ports.clock);
+        let (at, began) = (clock.now(), clock.monotonic());
         let came = match call {
             Call::Send => Came::Sent(gateway.send(&case.key.app, &case.prepared).await),
             Call::Query | Call::QueryOnce | Call::QueryExpired => {
@@ -111,6 +113,21 @@ impl Worker {
         if let Some(permit) = &case.permit {
             permit.report(came.signal());
         }
+        let (code, sub_code) = came.codes();
+        self.witnesses.attempted(&Attempt {
+            key: &case.key,
+            kind: case.job.kind(),
+            number: held.pending.attempts.saturating_add(1),
+            call: match call {
+                Call::Send => Called::Send,
+                Call::Query | Call::QueryOnce | Call::QueryExpired => Called::Query,
+            },
+            verdict: came.as_str(),
+            code,
+            sub_code,
+            at,
+            duration: clock.monotonic().since(began),
+        });
         came
     }
 }
@@ -130,6 +147,28 @@ impl Came {
         match self {
             Self::Sent(verdict) => verdict.as_str(),
             Self::Queried(finding) => finding.as_str(),
+        }
+    }
+
+    /// The codes of an answer that did not simply succeed.
+    fn codes(&self) -> (Option<&str>, Option<&str>) {
+        match self {
+            Self::Sent(verdict) => match verdict {
+                Verdict::Refused(refusal) | Verdict::RefusedUnconfirmed(refusal) => {
+                    (Some(&refusal.code), refusal.sub_code.as_deref())
+                }
+                Verdict::Unknown(doubt) => codes_of_doubt(doubt),
+                Verdict::Blocked(blockage) => codes_of_blockage(blockage),
+                Verdict::Succeeded(_)
+                | Verdict::InProgress(_)
+                | Verdict::AlreadyUsed
+                | Verdict::NotExecuted(_) => (None, None),
+            },
+            Self::Queried(finding) => match finding {
+                Finding::Unknown(doubt) => codes_of_doubt(doubt),
+                Finding::Blocked(blockage) => codes_of_blockage(blockage),
+                Finding::Found(_) | Finding::NotFound | Finding::NotExecuted(_) => (None, None),
+            },
         }
     }
 
@@ -154,6 +193,22 @@ impl Came {
             Self::Queried(finding) => signal_of_finding(finding),
         }
     }
+}
+
+fn codes_of_doubt(doubt: &Doubt) -> (Option<&str>, Option<&str>) {
+    match doubt {
+        Doubt::Answered { code, sub_code } => (Some(code), sub_code.as_deref()),
+        Doubt::TimedOut
+        | Doubt::Broken
+        | Doubt::HttpStatus(_)
+        | Doubt::Unreadable
+        | Doubt::Unverified
+        | Doubt::Foreign => (None, None),
+    }
+}
+
+fn codes_of_blockage(blockage: &Blockage) -> (Option<&str>, Option<&str>) {
+    (Some(&blockage.code), blockage.sub_code.as_deref())
 }
 
 pub(super) fn signal_of_finding(finding: &Finding) -> Signal {

@@ -178,8 +178,7 @@ impl Worker {
             // What vanished may have been forgotten, by a ledger that has not noticed it yet.
             Written::Vanished => return Err(Unnoted::Doubtful),
         }
-        self.metrics
-            .settled(&key.app, outcome.kind, &outcome.resolution, outcome.amount);
+        self.note_settled(key, &outcome, None);
         let pending = old.entry.pending();
         let owner = pending.map(|pending| pending.return_address.clone());
         let said = settled(key, outcome);

@@ -1,8 +1,12 @@
 //! How work on a delivery ends in the ledger: settled, freed, deferred, or parked beside it.
 
+use std::time::Duration;
+
 use tracing::debug;
 
+use crate::app::witness::{Settling, Witness as _};
 use crate::domain::entry::{Entry, Ticket};
+use crate::domain::job::JobKey;
 use crate::domain::outcome::{Announcement, Outcome};
 use crate::lifecycle::admission::{PARK_DELAY, park_delay};
 use crate::lifecycle::{Deferral, Memory, Unresolved, Vacate};
@@ -36,12 +40,7 @@ impl Worker {
                 let took = self.ports.clock.monotonic().since(case.received_at);
                 let result = outcome.resolution.as_str();
                 debug!(job.id = %case.key, job.kind = %outcome.kind, result, attempts = outcome.attempts, "settled");
-                self.metrics.settled(
-                    &case.key.app,
-                    outcome.kind,
-                    &outcome.resolution,
-                    outcome.amount,
-                );
+                self.note_settled(&case.key, &outcome, Some(took));
                 let kind = outcome.kind;
                 self.announce_settled(case, outcome).await?;
                 self.metrics.announced(kind, took);
@@ -52,6 +51,13 @@ impl Worker {
                 Ok(None)
             }
         }
+    }
+
+    /// Tells everybody in this process that an outcome was written.
+    pub(super) fn note_settled(&self, key: &JobKey, outcome: &Outcome, took: Option<Duration>) {
+        self.metrics
+            .settled(&key.app, outcome.kind, &outcome.resolution, outcome.amount);
+        self.witnesses.settled(&Settling { key, outcome, took });
     }
 
     /// The number belongs to another job: frees it where that is ours to do, and says so.

@@ -187,12 +187,7 @@ impl Worker {
             let settled = Entry::Settled((*outcome).clone());
             match self.write(delivery, &key, state.as_ref(), settled).await? {
                 Write::Stored(_) => {
-                    self.metrics.settled(
-                        &key.app,
-                        outcome.kind,
-                        &outcome.resolution,
-                        outcome.amount,
-                    );
+                    self.note_settled(&key, &outcome, None);
                     let mut owned = delivery.clone();
                     owned.return_address = owner.unwrap_or_default();
                     let said = Announcement::Settled {
