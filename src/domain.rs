@@ -12,6 +12,7 @@
 //! - [`outcome`]: the final fact of a job, and everything else we tell the world
 //! - [`entry`]: what the ledger remembers of a job
 //! - [`notice`]: what Alipay says of an operation without being asked
+//! - [`trace`]: which trace a job's message belongs to
 //!
 //! Nothing here does I/O, reads a clock, draws a random number or knows a wire format.
 #![deny(clippy::arithmetic_side_effects)]
@@ -27,4 +28,5 @@ pub mod money;
 pub mod notice;
 pub mod outcome;
 pub mod time;
+pub mod trace;
 pub mod verdict;

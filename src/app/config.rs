@@ -24,6 +24,7 @@ mod servers;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod trace;
 mod values;
 
 use std::io::Read;
@@ -50,6 +51,7 @@ pub use crate::app::config::reader::read_again;
 pub use crate::app::config::redis::RedisConfig;
 pub use crate::app::config::servers::{Prefetch, RabbitmqConfig, ServerUrl, Servers};
 pub use crate::app::config::tls::TlsConfig;
+pub use crate::app::config::trace::TraceConfig;
 
 /// Largest configuration file, in bytes.
 const FILE_BYTES_MAX: u64 = 1_048_576;
@@ -78,6 +80,8 @@ pub struct Config {
     pub notify: NotifyConfig,
     /// `[log]`.
     pub log: LogConfig,
+    /// `[trace]`.
+    pub trace: TraceConfig,
     /// `[shutdown]`.
     pub shutdown: ShutdownConfig,
     /// Where each key was given.
@@ -267,6 +271,7 @@ impl Config {
             admin: AdminConfig::read(reader),
             notify: NotifyConfig::read(reader),
             log: LogConfig::read(reader),
+            trace: TraceConfig::read(reader),
             shutdown: ShutdownConfig::read(reader),
             locations: Locations::default(),
         };

@@ -8,12 +8,12 @@ use std::panic::PanicHookInfo;
 
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
 
 use crate::app::config::{LogConfig, LogFormat, LogLevel};
 
@@ -23,14 +23,17 @@ use crate::app::config::{LogConfig, LogFormat, LogLevel};
 pub struct LoggingError(#[source] tracing_subscriber::util::TryInitError);
 
 /// Writes this process's log lines to standard error from now on, and logs every panic as one
-/// error line with its place.
+/// error line with its place. `more` is told of the same lines and spans.
 ///
 /// # Errors
 ///
 /// [`LoggingError`] when it was called before.
-pub fn init(config: LogConfig) -> Result<(), LoggingError> {
+pub fn init(
+    config: LogConfig,
+    more: Option<impl Layer<Registry> + Send + Sync>,
+) -> Result<(), LoggingError> {
     let layer = layer(config, std::io::stderr);
-    let registry = tracing_subscriber::registry().with(layer);
+    let registry = tracing_subscriber::registry().with(more).with(layer);
     registry.try_init().map_err(LoggingError)?;
     std::panic::set_hook(Box::new(log_panic));
     Ok(())
@@ -45,7 +48,12 @@ where
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let filter = targets(config.level);
     match config.format {
-        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .with_filter(filter)
+            .boxed(),
         LogFormat::Text => lines.with_ansi(false).with_filter(filter).boxed(),
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::app::admin_server::AdminServerError;
 use crate::app::assembly::StartError;
 use crate::app::client::{is_misconfigured, is_unreachable};
+use crate::app::trace::Spans;
 use crate::app::{daemon, logging};
 use crate::cli::configuration;
 use crate::cli::exit_code::ExitCode;
@@ -21,8 +22,12 @@ with exit code 0; a second signal ends at once. `hongbaod check` tells beforehan
 
 pub(crate) async fn execute(named: Option<&Path>) -> Result<ExitCode, Failure> {
     let config = configuration::load(named)?;
-    logging::init(config.log).map_err(|error| Failure::failed(with_causes(&error)))?;
-    match daemon::run(config).await {
+    let spans = Spans::new(&config.trace).map_err(|error| Failure::config(with_causes(&error)))?;
+    logging::init(config.log, spans.layer())
+        .map_err(|error| Failure::failed(with_causes(&error)))?;
+    let ended = daemon::run(config).await;
+    spans.close().await;
+    match ended {
         Ok(()) => Ok(ExitCode::Done),
         Err(error) => Err(failure(&error)),
     }

@@ -46,5 +46,6 @@ mod sandbox;
 mod scale;
 mod servers;
 mod sim;
+mod trace;
 mod tree;
 mod worker;

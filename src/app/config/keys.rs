@@ -113,6 +113,8 @@ pub const KEYS: &[Key] = &[
     read("notify.trusted_proxies"),
     read("log.format"),
     read("log.level"),
+    read("trace.otlp_endpoint"),
+    read("trace.sample_permille"),
     read("shutdown.grace"),
 ];
 

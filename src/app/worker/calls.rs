@@ -1,5 +1,8 @@
 //! Permits, and the calls to Alipay that they allow.
 
+use tracing::Instrument as _;
+
+use crate::app::trace;
 use crate::app::witness::{Attempt, Called, Witness as _};
 use crate::domain::entry::InFlight;
 use crate::domain::job::Kind;
@@ -103,13 +106,22 @@ impl Worker {
     pub(super) async fn call(&self, case: &Case<'_>, held: &InFlight, call: Call) -> Came {
         let (gateway, clock) = (&self.ports.gateway, &self.ports.clock);
         let (at, began) = (clock.now(), clock.monotonic());
-        let came = match call {
-            Call::Send => Came::Sent(gateway.send(&case.key.app, &case.prepared).await),
-            Call::Query | Call::QueryOnce | Call::QueryExpired => {
-                let target = held.pending.query_target();
-                Came::Queried(gateway.query(&case.key.app, &target).await)
+        let called = match call {
+            Call::Send => Called::Send,
+            Call::Query | Call::QueryOnce | Call::QueryExpired => Called::Query,
+        };
+        let span = trace::of_call(called.as_str());
+        let calling = async {
+            match called {
+                Called::Send => Came::Sent(gateway.send(&case.key.app, &case.prepared).await),
+                Called::Query => {
+                    let target = held.pending.query_target();
+                    Came::Queried(gateway.query(&case.key.app, &target).await)
+                }
             }
         };
+        let came = calling.instrument(span.clone()).await;
+        span.record("verdict", came.as_str());
         if let Some(permit) = &case.permit {
             permit.report(came.signal());
         }
@@ -118,10 +130,7 @@ impl Worker {
             key: &case.key,
             kind: case.job.kind(),
             number: held.pending.attempts.saturating_add(1),
-            call: match call {
-                Call::Send => Called::Send,
-                Call::Query | Call::QueryOnce | Call::QueryExpired => Called::Query,
-            },
+            call: called,
             verdict: came.as_str(),
             code,
             sub_code,

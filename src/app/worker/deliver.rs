@@ -4,10 +4,11 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tracing::{debug, error, info, warn};
+use tracing::{Instrument as _, debug, error, info, warn};
 
 use crate::app::digest::digest;
 use crate::app::job_body::{self, BadBody, Readable};
+use crate::app::trace;
 use crate::domain::causes::with_causes;
 use crate::domain::draft::FieldError;
 use crate::domain::ident::AppName;
@@ -33,23 +34,29 @@ impl Worker {
         let received_at = self.ports.clock.monotonic();
         let _in_flight = self.metrics.in_flight(delivery.kind);
         // A panic must not leave a delivery unacknowledged for as long as the channel lives.
-        let worked = AssertUnwindSafe(self.work(&delivery, received_at))
-            .catch_unwind()
-            .await;
+        let span = trace::of_delivery(&delivery);
+        let work = AssertUnwindSafe(self.work(&delivery, received_at)).catch_unwind();
+        let worked = work.instrument(span.clone()).await;
+        // What is said about its end belongs to it as well.
+        self.end(&delivery, worked).instrument(span).await;
+    }
+
+    /// What is done once the work on a delivery has ended, however it did.
+    async fn end(&self, delivery: &Delivery, worked: std::thread::Result<Result<(), Halt>>) {
         match worked {
             Ok(Ok(())) => {}
-            Ok(Err(Halt::HandBack)) => self.hand_back(&delivery).await,
+            Ok(Err(Halt::HandBack)) => self.hand_back(delivery).await,
             Ok(Err(Halt::Unreadable(reason))) => {
                 error!(
                     message.id = delivery.return_address.message_id,
                     reason, "the ledger's value cannot be read; the job is buried"
                 );
                 if self
-                    .bury(&delivery, "unreadable_entry", reason)
+                    .bury(delivery, "unreadable_entry", reason)
                     .await
                     .is_err()
                 {
-                    self.hand_back(&delivery).await;
+                    self.hand_back(delivery).await;
                 }
             }
             Err(_) => {
@@ -58,10 +65,10 @@ impl Worker {
                     "work on a delivery panicked; it is handed back"
                 );
                 // The same message may panic again at once, and not every broker counts that.
-                match self.wait_or_halt(&delivery, HAND_BACK_PAUSE).await {
+                match self.wait_or_halt(delivery, HAND_BACK_PAUSE).await {
                     Ok(()) | Err(Halt::HandBack | Halt::Unreadable(_)) => {}
                 }
-                self.hand_back(&delivery).await;
+                self.hand_back(delivery).await;
             }
         }
     }
