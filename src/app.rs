@@ -21,6 +21,7 @@ pub mod outcome_event;
 pub mod show;
 pub mod shutdown;
 pub mod submission;
+pub mod switches;
 pub mod wall_clock;
 pub mod witness;
 pub mod worker;

@@ -12,6 +12,7 @@
 //! - [`outcome`]: the final fact of a job, and everything else we tell the world
 //! - [`entry`]: what the ledger remembers of a job
 //! - [`notice`]: what Alipay says of an operation without being asked
+//! - [`switch`]: what an operator has paused
 //!
 //! Nothing here does I/O, reads a clock, draws a random number or knows a wire format.
 #![deny(clippy::arithmetic_side_effects)]
@@ -26,5 +27,6 @@ pub mod lane;
 pub mod money;
 pub mod notice;
 pub mod outcome;
+pub mod switch;
 pub mod time;
 pub mod verdict;

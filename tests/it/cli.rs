@@ -5,6 +5,7 @@ mod checks;
 mod help;
 mod jobs;
 mod lost_connection;
+mod pause;
 mod refusals;
 
 use std::io::{BufRead, BufReader, Write};

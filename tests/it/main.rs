@@ -46,5 +46,6 @@ mod sandbox;
 mod scale;
 mod servers;
 mod sim;
+mod switches;
 mod tree;
 mod worker;
