@@ -11,6 +11,7 @@ mod exit_code;
 mod failure;
 mod job_args;
 mod pause;
+mod resolve;
 mod run;
 mod sandbox;
 mod show;
@@ -85,6 +86,9 @@ enum Command {
     /// Let an app's money move again.
     #[command(after_help = pause::RESUME_EXAMPLES)]
     Resume(pause::ResumeArgs),
+    /// Settle a job by hand, once Alipay was asked, and publish its outcome.
+    #[command(after_help = resolve::EXAMPLES)]
+    Resolve(resolve::ResolveArgs),
     /// Sign an order that a person pays in Alipay's app or on its page.
     #[command(after_help = sign::EXAMPLES)]
     Sign(Box<sign::SignArgs>),
@@ -139,6 +143,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Show(args) => block_on(show::execute(args, named)),
         Command::Pause(args) => block_on(pause::execute_pause(args, named)),
         Command::Resume(args) => block_on(pause::execute_resume(args, named)),
+        Command::Resolve(args) => block_on(resolve::execute(args, named)),
         Command::Sign(args) => sign::execute(&args, named),
         Command::Codes(args) => codes::execute(&args, named),
         Command::Bench(args) => block_on(bench::execute(args, named)),

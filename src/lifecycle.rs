@@ -29,6 +29,7 @@ pub mod answer;
 pub mod comparison;
 pub mod notice;
 pub mod rescue;
+pub mod resolving;
 pub mod retry;
 pub mod signing;
 

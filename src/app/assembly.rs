@@ -216,7 +216,7 @@ fn pacing_options(config: &Config) -> PacingOptions {
 /// # Errors
 ///
 /// [`Problems`] with numbers that make no sense together.
-fn policy(config: &Config) -> Result<Policy, Problems> {
+pub(crate) fn policy(config: &Config) -> Result<Policy, Problems> {
     let retry = RetryPolicy::new(
         config.retry.delay_min,
         config.retry.delay_max,

@@ -38,7 +38,7 @@ pub(super) fn judge(
 }
 
 /// What an answer proves, whoever holds the job by now.
-enum Evidence {
+pub(super) enum Evidence {
     Success(Receipt),
     Closed,
     OtherContent,
@@ -68,7 +68,7 @@ fn is_astray(answered: &Answered<'_>, operation: &Operation) -> bool {
     numbers.is_some() && (other_order || !own_number)
 }
 
-fn evidence_of(job: &MoneyJob, operation: &Operation) -> Evidence {
+pub(super) fn evidence_of(job: &MoneyJob, operation: &Operation) -> Evidence {
     if !comparison::is_same(job, operation) {
         return Evidence::OtherContent;
     }
@@ -384,7 +384,7 @@ fn settle_negative(
     }
 }
 
-fn outcome(
+pub(super) fn outcome(
     pending: &Pending,
     auth_no: Option<AlipayNo>,
     resolution: Resolution,

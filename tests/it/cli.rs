@@ -7,6 +7,7 @@ mod jobs;
 mod lost_connection;
 mod pause;
 mod refusals;
+mod resolve;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

@@ -13,6 +13,7 @@
 )]
 
 pub(crate) mod cases;
+mod resolving;
 mod rules;
 mod verdicts;
 pub(crate) mod words;
