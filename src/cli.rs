@@ -10,6 +10,8 @@ mod demo;
 mod exit_code;
 mod failure;
 mod job_args;
+mod pause;
+mod resolve;
 mod run;
 mod sandbox;
 mod show;
@@ -78,6 +80,15 @@ enum Command {
     /// Show what the ledger remembers of one job.
     #[command(after_help = show::EXAMPLES)]
     Show(show::ShowArgs),
+    /// Stop an app's money, in all replicas at once; without an app, list what is paused.
+    #[command(after_help = pause::PAUSE_EXAMPLES)]
+    Pause(pause::PauseArgs),
+    /// Let an app's money move again.
+    #[command(after_help = pause::RESUME_EXAMPLES)]
+    Resume(pause::ResumeArgs),
+    /// Settle a job by hand, once Alipay was asked, and publish its outcome.
+    #[command(after_help = resolve::EXAMPLES)]
+    Resolve(resolve::ResolveArgs),
     /// Sign an order that a person pays in Alipay's app or on its page.
     #[command(after_help = sign::EXAMPLES)]
     Sign(Box<sign::SignArgs>),
@@ -130,6 +141,9 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Submit(args) => block_on(submit::execute(*args, named)),
         Command::Watch(args) => block_on(watch::execute(args, named)),
         Command::Show(args) => block_on(show::execute(args, named)),
+        Command::Pause(args) => block_on(pause::execute_pause(args, named)),
+        Command::Resume(args) => block_on(pause::execute_resume(args, named)),
+        Command::Resolve(args) => block_on(resolve::execute(args, named)),
         Command::Sign(args) => sign::execute(&args, named),
         Command::Codes(args) => codes::execute(&args, named),
         Command::Bench(args) => block_on(bench::execute(args, named)),

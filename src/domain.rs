@@ -13,6 +13,7 @@
 //! - [`entry`]: what the ledger remembers of a job
 //! - [`notice`]: what Alipay says of an operation without being asked
 //! - [`trace`]: which trace a job's message belongs to
+//! - [`switch`]: what an operator has paused
 //!
 //! Nothing here does I/O, reads a clock, draws a random number or knows a wire format.
 #![deny(clippy::arithmetic_side_effects)]
@@ -27,6 +28,7 @@ pub mod lane;
 pub mod money;
 pub mod notice;
 pub mod outcome;
+pub mod switch;
 pub mod time;
 pub mod trace;
 pub mod verdict;

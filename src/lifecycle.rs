@@ -29,6 +29,7 @@ pub mod answer;
 pub mod comparison;
 pub mod notice;
 pub mod rescue;
+pub mod resolving;
 pub mod retry;
 pub mod signing;
 
@@ -126,9 +127,11 @@ pub enum Arrival {
 /// Whether calls may be made for an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
-    /// A permit is held.
+    /// A permit is held, or would be asked for.
     Open,
-    /// The breaker is open, or an operator paused it.
+    /// An operator has paused the call that moves money: queries alone may be made.
+    Paused,
+    /// The breaker is open.
     Closed,
 }
 
@@ -165,6 +168,8 @@ pub enum Call {
 /// What came back.
 #[derive(Clone, Copy, Debug)]
 pub enum Answer<'a> {
+    /// [`Call::Send`] was not made, because an operator has paused it: nothing came back.
+    Withheld,
     /// From [`Call::Send`].
     Sent(&'a Verdict),
     /// From [`Call::Query`], [`Call::QueryOnce`] and [`Call::QueryExpired`].
@@ -276,7 +281,7 @@ pub enum DeferReason {
     NotExecuted,
     /// Keys, permissions or contract.
     Blocked,
-    /// The breaker is open, or an operator paused the app.
+    /// The breaker is open, or an operator has paused the kind.
     LaneClosed,
 }
 

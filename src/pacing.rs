@@ -15,6 +15,7 @@ mod concurrency;
 mod demand;
 mod lane;
 mod line;
+mod pause;
 mod rate;
 mod share;
 mod shared_clock;
@@ -24,9 +25,11 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use crate::domain::ident::AppName;
 use crate::domain::job::Kind;
@@ -124,11 +127,21 @@ pub enum Signal {
 pub enum Admission {
     /// Call now.
     Open(Permit),
-    /// The app cannot work, or is not configured: put the job off.
+    /// The app cannot work, is not configured, or an operator has paused the call: put the job off.
     Closed {
         /// When it makes sense to ask again, at the earliest; at most 30 s.
         retry_after: Duration,
     },
+}
+
+/// The answer to a request for one more call under a permit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a paused call must not be made"]
+pub enum Further {
+    /// Call now.
+    Granted,
+    /// An operator has paused the call: do not make it.
+    Paused,
 }
 
 impl PacedCall {
@@ -193,6 +206,10 @@ struct SharedLane {
     clock: Arc<dyn Clock>,
     /// How long after their grants calls are made of late, in microseconds.
     usual_delay_us: AtomicU64,
+    /// The calls that are paused, as the lane has them too: looked at without its lock.
+    paused: [AtomicBool; PacedCall::ALL.len()],
+    /// Rung when a call is resumed.
+    resumed: Notify,
     /// Where calls are booked; `None` when each process counts for itself.
     rate: Option<Arc<dyn SharedRate>>,
 }
@@ -234,6 +251,8 @@ impl Pacing {
                 app: app.clone(),
                 per_second,
                 usual_delay_us: AtomicU64::new(0),
+                paused: PacedCall::ALL.map(|_| AtomicBool::new(false)),
+                resumed: Notify::new(),
                 clock: Arc::clone(clock),
                 rate: rate.clone(),
             };
@@ -247,8 +266,9 @@ impl Pacing {
     /// Waits for a permit: the highest rank first, then the parties in turns, then first come, first
     /// served; no rank waits for ever. Dropping the future gives up the place, and what was granted.
     ///
-    /// It is [`Admission::Closed`] at once for an app that is not configured and while the
-    /// breaker is open, but for the probe; and as soon as the breaker opens for those who wait.
+    /// It is [`Admission::Closed`] at once for an app that is not configured, for a call that is
+    /// paused, and while the breaker is open, but for the probe; and as soon as the breaker opens or
+    /// the call is paused for those who wait.
     pub async fn permit(&self, app: &AppName, who: Applicant) -> Admission {
         let Some(lane) = self.lanes.get(app) else {
             return Admission::Closed {
@@ -402,14 +422,16 @@ impl Permit {
     }
 
     /// Waits until the same job may make another call, `call`, in the same slot. An open breaker
-    /// does not stop it: the job is under way, and there are no more of them than slots.
-    pub async fn next_call(&self, call: PacedCall) {
+    /// does not stop it: the job is under way, and there are no more of them than slots. A pause does.
+    pub async fn next_call(&self, call: PacedCall) -> Further {
         self.call.store(call.index(), Ordering::Relaxed);
         let asked = self.lane.with(|lane, now| lane.ask_further(call, now));
         match asked {
-            Asked::Granted(_) | Asked::Closed { .. } => {}
+            Asked::Granted(_) => Further::Granted,
+            Asked::Closed { .. } => Further::Paused,
             Asked::Waiting(waiter) => match self.lane.wait(waiter).await {
-                Waited::Granted(_) | Waited::Closed { .. } => {}
+                Waited::Granted(_) => Further::Granted,
+                Waited::Closed { .. } => Further::Paused,
             },
         }
     }

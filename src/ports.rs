@@ -9,3 +9,4 @@ pub mod gateway;
 pub mod ledger;
 pub mod notifications;
 pub mod rate;
+pub mod switches;

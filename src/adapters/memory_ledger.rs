@@ -12,11 +12,13 @@ use tokio::sync::watch;
 use crate::domain::entry::Entry;
 use crate::domain::job::JobKey;
 use crate::domain::notice::{Mark, NoticeKey};
+use crate::domain::switch::{Switch, SwitchKey, Thrown};
 use crate::domain::time::UnixMillis;
 use crate::ports::ledger::{
     Connection, Ledger, LedgerError, LedgerHealth, Removed, Revision, ScanCursor, Versioned,
     Written,
 };
+use crate::ports::switches::Switches;
 
 /// Remembers jobs in a map.
 #[derive(Debug)]
@@ -29,6 +31,7 @@ pub struct MemoryLedger {
 struct Memory {
     slots: BTreeMap<JobKey, Slot>,
     marks: BTreeMap<NoticeKey, Mark>,
+    switches: Thrown,
     writes: u64,
 }
 
@@ -93,6 +96,7 @@ impl MemoryLedger {
         let mut memory = self.locked();
         memory.slots.clear();
         memory.marks.clear();
+        memory.switches.clear();
     }
 
     /// Forgets what was settled before `settled_before`: the retention, which nothing else here
@@ -214,5 +218,24 @@ impl Ledger for MemoryLedger {
         let changed = health.wait_for(|now| *now != seen).await.map(|now| *now);
         // The sender lives as long as `self`, so the wait never ends without a change.
         changed.unwrap_or(seen)
+    }
+}
+
+#[async_trait]
+impl Switches for MemoryLedger {
+    async fn thrown(&self) -> Result<Thrown, LedgerError> {
+        Ok(self.locked().switches.clone())
+    }
+
+    async fn throw(&self, switches: &Thrown) -> Result<(), LedgerError> {
+        self.locked().switches.extend(switches.clone());
+        Ok(())
+    }
+
+    async fn restore(&self, key: &SwitchKey, switch: &Switch) -> Result<(), LedgerError> {
+        let mut memory = self.locked();
+        let there = memory.switches.entry(key.clone());
+        there.or_insert_with(|| switch.clone());
+        Ok(())
     }
 }

@@ -8,6 +8,7 @@
 //! The client library's own recovery is off: when its attempts run out, consumers hang silently.
 
 mod acks;
+pub mod announcer;
 pub mod client;
 mod connection;
 mod consumer;
@@ -314,16 +315,7 @@ impl Broker for RabbitmqBroker {
     }
 
     async fn publish_event(&self, event: &EventMessage) -> Result<(), PublishError> {
-        let exchange = self.topology.outcomes.clone();
-        let routing_key = key(&event.routing_key, exchange.as_str())?;
-        self.send(Message {
-            route: Route::Outcomes,
-            exchange,
-            routing_key,
-            body: &event.body,
-            properties: event_properties(event),
-        })
-        .await
+        self.send(event_message(&self.topology, event)?).await
     }
 
     async fn publish_reply(
@@ -331,15 +323,7 @@ impl Broker for RabbitmqBroker {
         event: &EventMessage,
         address: &ReturnAddress,
     ) -> Result<(), PublishError> {
-        let queue = address.reply_to.as_deref().unwrap_or_default();
-        self.send(Message {
-            route: Route::Replies,
-            exchange: ShortString::default(),
-            routing_key: key(queue, "")?,
-            body: &event.body,
-            properties: reply_properties(event, address),
-        })
-        .await
+        self.send(reply_message(event, address)?).await
     }
 
     async fn bury(&self, copy: &JobCopy, epitaph: &Epitaph) -> Result<(), PublishError> {
@@ -436,6 +420,35 @@ fn job_message<'a>(topology: &Topology, copy: &'a JobCopy) -> Message<'a> {
         body: &copy.body,
         properties: job_properties(copy),
     }
+}
+
+fn event_message<'a>(
+    topology: &Topology,
+    event: &'a EventMessage,
+) -> Result<Message<'a>, PublishError> {
+    let exchange = topology.outcomes.clone();
+    let routing_key = key(&event.routing_key, exchange.as_str())?;
+    Ok(Message {
+        route: Route::Outcomes,
+        exchange,
+        routing_key,
+        body: &event.body,
+        properties: event_properties(event),
+    })
+}
+
+fn reply_message<'a>(
+    event: &'a EventMessage,
+    address: &ReturnAddress,
+) -> Result<Message<'a>, PublishError> {
+    let queue = address.reply_to.as_deref().unwrap_or_default();
+    Ok(Message {
+        route: Route::Replies,
+        exchange: ShortString::default(),
+        routing_key: key(queue, "")?,
+        body: &event.body,
+        properties: reply_properties(event, address),
+    })
 }
 
 /// A routing key, or "unroutable" where it is longer than any queue's name can be.

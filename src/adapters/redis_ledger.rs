@@ -19,6 +19,7 @@ mod server;
 mod shard;
 mod slots;
 mod supervisor;
+mod switches;
 mod tripwire;
 pub mod value;
 mod workbench;

@@ -28,6 +28,7 @@ use crate::ports::gateway::{CallObserver, Gateway as _};
 use crate::ports::ledger::Ledger;
 use crate::ports::notifications::Notifications;
 use crate::ports::rate::SharedRate;
+use crate::ports::switches::Switches;
 
 /// Why the daemon cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -130,7 +131,11 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
         gateway,
     } = parts;
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
-    let (ledger, rate) = ledger(config, &clock, &random).await?;
+    let Memory {
+        ledger,
+        rate,
+        switches,
+    } = memory(config, &clock, &random).await?;
     let (options, paced) = (pacing_options(config), Arc::clone(&clock));
     let pacing = match rate {
         Some(rate) => Pacing::shared(options, &apps, paced, rate),
@@ -147,6 +152,7 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
         broker,
         clock,
         random,
+        switches: Some(switches),
     };
     let options = worker_options(config, default_app)?;
     let worker = Worker::new(
@@ -205,10 +211,12 @@ fn pacing_options(config: &Config) -> PacingOptions {
     }
 }
 
-fn worker_options(
-    config: &Config,
-    default_app: Option<AppName>,
-) -> Result<WorkerOptions, StartError> {
+/// The lifecycle's numbers.
+///
+/// # Errors
+///
+/// [`Problems`] with numbers that make no sense together.
+pub(crate) fn policy(config: &Config) -> Result<Policy, Problems> {
     let retry = RetryPolicy::new(
         config.retry.delay_min,
         config.retry.delay_max,
@@ -216,20 +224,27 @@ fn worker_options(
     );
     let retry = retry.map_err(|fault| {
         let remedy = "give delay_min below delay_max, and a multiplier above 1".to_owned();
-        StartError::Config(Problems::new(vec![config.problem(
+        Problems::new(vec![config.problem(
             "retry.multiplier",
             fault.to_string(),
             remedy,
-        )]))
+        )])
     })?;
+    Ok(Policy {
+        retry,
+        absence_confirmations: config.retry.absence_confirmations.get(),
+        absence_window: config.retry.absence_window,
+        unresolved_after: config.retry.unresolved_after,
+        rescue_after: config.ledger.rescue_after,
+    })
+}
+
+fn worker_options(
+    config: &Config,
+    default_app: Option<AppName>,
+) -> Result<WorkerOptions, StartError> {
     Ok(WorkerOptions {
-        policy: Policy {
-            retry,
-            absence_confirmations: config.retry.absence_confirmations.get(),
-            absence_window: config.retry.absence_window,
-            unresolved_after: config.retry.unresolved_after,
-            rescue_after: config.ledger.rescue_after,
-        },
+        policy: policy(config).map_err(StartError::Config)?,
         lease: config.ledger.lease,
         call_timeout: config.alipay.timeout,
         doubt: config.ledger.doubt,
@@ -246,21 +261,34 @@ fn worker_options(
     })
 }
 
-type LedgerAndRate = (Arc<dyn Ledger>, Option<Arc<dyn SharedRate>>);
+/// What all replicas share, in one server.
+struct Memory {
+    ledger: Arc<dyn Ledger>,
+    rate: Option<Arc<dyn SharedRate>>,
+    switches: Arc<dyn Switches>,
+}
 
-async fn ledger(
+async fn memory(
     config: &Config,
     clock: &Arc<dyn Clock>,
     random: &Arc<dyn Random>,
-) -> Result<LedgerAndRate, StartError> {
+) -> Result<Memory, StartError> {
     let Some(options) = redis_options(config) else {
-        return Ok((Arc::new(MemoryLedger::new()), None));
+        let ledger = Arc::new(MemoryLedger::new());
+        return Ok(Memory {
+            switches: Arc::<MemoryLedger>::clone(&ledger),
+            ledger,
+            rate: None,
+        });
     };
     match RedisLedger::connect(options, Arc::clone(clock), Arc::clone(random)).await {
         Ok(ledger) => {
             let ledger = Arc::new(ledger);
-            let rate: Arc<dyn SharedRate> = Arc::<RedisLedger>::clone(&ledger);
-            Ok((ledger, Some(rate)))
+            Ok(Memory {
+                rate: Some(Arc::<RedisLedger>::clone(&ledger)),
+                switches: Arc::<RedisLedger>::clone(&ledger),
+                ledger,
+            })
         }
         Err(error) => Err(StartError::Server {
             server: "Redis",

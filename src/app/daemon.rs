@@ -13,7 +13,11 @@ use crate::app::config::Config;
 use crate::app::key_watch::KeyWatch;
 use crate::app::notify_server::{self, NotifyServer, NotifyServerError, NotifySources};
 use crate::app::shutdown;
+use crate::domain::ident::AppName;
+use crate::domain::job::Kind;
+use crate::domain::switch::SwitchKey;
 use crate::domain::time::format_duration;
+use crate::pacing::{PacedCall, Pacing};
 use crate::ports::ledger::Connection;
 
 /// How often the main loop shows that it lives.
@@ -147,7 +151,7 @@ pub fn sources(assembly: &Assembly, heartbeat: &Arc<Heartbeat>) -> AdminSources 
                     ConditionState::Unmet
                 },
                 detail: reason.map_or_else(
-                    || "calls are made".to_owned(),
+                    || calls_made(&pacing, app),
                     |reason| format!("no calls: {reason:?}"),
                 ),
             });
@@ -178,6 +182,23 @@ pub fn sources(assembly: &Assembly, heartbeat: &Arc<Heartbeat>) -> AdminSources 
         heartbeat: Arc::clone(heartbeat),
         clock: Arc::clone(&assembly.ports.clock),
     }
+}
+
+/// A pause is wanted, so the replica is ready all the same.
+fn calls_made(pacing: &Pacing, app: &AppName) -> String {
+    let is_paused = |kind: &Kind| pacing.is_paused(app, PacedCall::from(*kind));
+    let paused: Vec<&str> = SwitchKey::KINDS
+        .iter()
+        .filter(|kind| is_paused(kind))
+        .map(|kind| kind.as_str())
+        .collect();
+    if paused.is_empty() {
+        return "calls are made".to_owned();
+    }
+    format!(
+        "calls are made; an operator has paused {}",
+        paused.join(", ")
+    )
 }
 
 fn connection(name: &str, connection: Connection) -> Condition {

@@ -19,8 +19,9 @@ use crate::domain::ident::AppName;
 use crate::domain::job::Kind;
 use crate::domain::money::Fen;
 use crate::domain::outcome::{QueryAnswer, Resolution};
+use crate::domain::switch::SwitchKey;
 use crate::lifecycle::DeferReason;
-use crate::pacing::Pacing;
+use crate::pacing::{PacedCall, Pacing};
 use crate::ports::gateway::{CallObserver, CallReport};
 use crate::ports::ledger::{Connection, LedgerHealth};
 
@@ -207,6 +208,11 @@ impl Metrics {
             metrics
                 .breaker_open
                 .set(i64::from(pacing.breaker_open(app)));
+            for kind in SwitchKey::KINDS {
+                if let Some(gauge) = &metrics.kind(kind).paused {
+                    gauge.set(i64::from(pacing.is_paused(app, PacedCall::from(kind))));
+                }
+            }
         }
     }
 
@@ -400,6 +406,7 @@ mod tests {
             r#"settled_amount_fen_total{app="main",kind="refund",result="failed"} 0"#,
             r#"deferrals_total{kind="query",reason="blocked"} 0"#,
             r#"breaker_open{app="other"} 0"#,
+            r#"paused{app="other",kind="refund"} 0"#,
             "contradictions_total 0",
             "ledger_memory_lost_total 0",
         ] {
@@ -408,6 +415,7 @@ mod tests {
         let text = metrics.encode();
         // Queries settle no amounts, and money jobs are not "found".
         assert!(!text.contains(r#"amount_fen_total{app="main",kind="query""#));
+        assert!(!text.contains(r#"paused{app="main",kind="query""#));
         assert!(!text.contains(r#"kind="pay",result="found""#));
     }
 

@@ -18,6 +18,7 @@ mod put_down;
 mod query;
 mod rescue;
 mod signing;
+mod switches;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -37,11 +38,13 @@ use crate::ports::broker::Broker;
 use crate::ports::clock::{Clock, Random};
 use crate::ports::gateway::Gateway;
 use crate::ports::ledger::Ledger;
+use crate::ports::switches::Switches;
 
 use self::fairness::Fairness;
 pub use self::fairness::FairnessOptions;
 use self::notice::Turns;
 pub use self::notice::{Noted, Unnoted};
+use self::switches::Panel;
 
 /// Everything outside that the worker touches.
 #[derive(Clone)]
@@ -56,6 +59,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Chance.
     pub random: Arc<dyn Random>,
+    /// Remembers what operators have paused; `None` where nobody can pause anything.
+    pub switches: Option<Arc<dyn Switches>>,
 }
 
 /// The worker's numbers, from the configuration.
@@ -96,6 +101,8 @@ pub struct Worker {
     fairness: Fairness,
     /// Who is at work on which notification.
     notices: Turns,
+    /// What operators have paused.
+    panel: Panel,
 }
 
 impl Worker {
@@ -130,6 +137,7 @@ impl Worker {
             aborted: CancellationToken::new(),
             tasks: TaskTracker::new(),
             notices: Turns::default(),
+            panel: Panel::default(),
         })
     }
 
@@ -137,6 +145,7 @@ impl Worker {
     ///
     /// What is not finished by then was not acknowledged, and comes to another replica.
     pub async fn run(self: &Arc<Self>, shutdown: CancellationToken, grace: Duration) {
+        self.learn_switches(&shutdown).await;
         let consumers = TaskTracker::new();
         for lane in self.ports.broker.lanes() {
             let worker = Arc::clone(self);

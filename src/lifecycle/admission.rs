@@ -53,13 +53,18 @@ fn admit_new(delivered: &Delivered<'_>, context: &Context<'_>) -> Transition {
     let attempt = ticket_number(delivered).saturating_add(1);
     match delivered.lane {
         Lane::Closed => hold_back(pending, Ticket(attempt), context),
-        Lane::Open => {
+        Lane::Open | Lane::Paused => {
             let call = if doubt {
                 Call::QueryOnce
             } else {
                 first_call(&mut pending, delivered, context)
             };
-            claim(pending, attempt, delivered, call)
+            begin(
+                pending,
+                (attempt, Ticket(attempt)),
+                call,
+                (delivered, context),
+            )
         }
     }
 }
@@ -104,10 +109,17 @@ fn admit_held(
     match delivered.lane {
         // Put off as far as any other job: parking is for leases, which are short.
         Lane::Closed => hold_back(pending, Ticket(attempt), context),
-        Lane::Open if pending.maybe_sent => claim(pending, attempt, delivered, Call::Query),
-        Lane::Open => {
+        Lane::Open | Lane::Paused if pending.maybe_sent => {
+            claim(pending, attempt, delivered, Call::Query)
+        }
+        Lane::Open | Lane::Paused => {
             let call = first_call(&mut pending, delivered, context);
-            claim(pending, attempt, delivered, call)
+            begin(
+                pending,
+                (attempt, Ticket(attempt)),
+                call,
+                (delivered, context),
+            )
         }
     }
 }
@@ -139,12 +151,15 @@ fn admit_deferred(
         .is_some_and(|ticket| ticket > deferred.ticket);
     pending.digest = pending.digest.or(Some(delivered.digest));
     let attempt = deferred.ticket.0.max(ticket_number(delivered));
+    let next = Ticket(attempt.saturating_add(1));
     match delivered.lane {
-        Lane::Closed => hold_back(pending, Ticket(attempt.saturating_add(1)), context),
-        Lane::Open if pending.maybe_sent => claim(pending, attempt, delivered, Call::Query),
-        Lane::Open => {
+        Lane::Closed => hold_back(pending, next, context),
+        Lane::Open | Lane::Paused if pending.maybe_sent => {
+            claim(pending, attempt, delivered, Call::Query)
+        }
+        Lane::Open | Lane::Paused => {
             let call = first_call(&mut pending, delivered, context);
-            claim(pending, attempt, delivered, call)
+            begin(pending, (attempt, next), call, (delivered, context))
         }
     }
 }
@@ -162,6 +177,22 @@ fn ticket_number(delivered: &Delivered<'_>) -> u32 {
     delivered.ticket.map_or(0, |ticket| ticket.0)
 }
 
+/// Claims in order to make `call`, unless that is the one that an operator has paused: then the job
+/// is put off under `ticket`, and keeps the knowledge that it was never sent.
+fn begin(
+    pending: Pending,
+    (attempt, ticket): (u32, Ticket),
+    call: Call,
+    (delivered, context): (&Delivered<'_>, &Context<'_>),
+) -> Transition {
+    match (delivered.lane, call) {
+        (Lane::Paused, Call::Send) | (Lane::Closed, _) => hold_back(pending, ticket, context),
+        (Lane::Paused, Call::Query | Call::QueryOnce | Call::QueryExpired) | (Lane::Open, _) => {
+            claim(pending, attempt, delivered, call)
+        }
+    }
+}
+
 fn claim(pending: Pending, attempt: u32, delivered: &Delivered<'_>, call: Call) -> Transition {
     Transition::Claim {
         entry: Box::new(InFlight {
@@ -173,7 +204,7 @@ fn claim(pending: Pending, attempt: u32, delivered: &Delivered<'_>, call: Call) 
     }
 }
 
-/// An open breaker defers and never fails; a job that was never sent keeps that knowledge.
+/// An open breaker or a pause defers and never fails; a job that was never sent keeps that knowledge.
 fn hold_back(mut pending: Pending, ticket: Ticket, context: &Context<'_>) -> Transition {
     let unresolved = answer::unresolved(&mut pending, context);
     let wait = Wait::jittered(context, |jitter| {

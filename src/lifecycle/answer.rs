@@ -38,7 +38,7 @@ pub(super) fn judge(
 }
 
 /// What an answer proves, whoever holds the job by now.
-enum Evidence {
+pub(super) enum Evidence {
     Success(Receipt),
     Closed,
     OtherContent,
@@ -48,7 +48,7 @@ enum Evidence {
 fn evidence(answered: &Answered<'_>) -> Evidence {
     match answered.answer {
         Answer::Sent(Verdict::Succeeded(receipt)) => Evidence::Success(receipt.clone()),
-        Answer::Sent(_) => Evidence::Nothing,
+        Answer::Sent(_) | Answer::Withheld => Evidence::Nothing,
         Answer::Queried(Finding::Found(operation)) if !is_astray(answered, operation) => {
             evidence_of(&answered.held.pending.job, operation)
         }
@@ -68,7 +68,7 @@ fn is_astray(answered: &Answered<'_>, operation: &Operation) -> bool {
     numbers.is_some() && (other_order || !own_number)
 }
 
-fn evidence_of(job: &MoneyJob, operation: &Operation) -> Evidence {
+pub(super) fn evidence_of(job: &MoneyJob, operation: &Operation) -> Evidence {
     if !comparison::is_same(job, operation) {
         return Evidence::OtherContent;
     }
@@ -121,9 +121,13 @@ fn judge_late(entry: &Entry, answered: &Answered<'_>, context: &Context<'_>) -> 
 
 fn judge_own(answered: &Answered<'_>, context: &Context<'_>) -> Transition {
     let mut held = answered.held.clone();
-    held.pending.attempts = held.pending.attempts.saturating_add(1);
-    held.pending.rescues = 0;
+    if !matches!(answered.answer, Answer::Withheld) {
+        held.pending.attempts = held.pending.attempts.saturating_add(1);
+        held.pending.rescues = 0;
+    }
     match answered.answer {
+        // No call was made, so nothing was learnt by one, and this attempt sent nothing.
+        Answer::Withheld => defer(held, DeferReason::LaneClosed, context),
         Answer::Sent(verdict) => judge_sent(held, verdict, answered, context),
         Answer::Queried(finding) => judge_queried(held, finding, answered, context),
     }
@@ -380,7 +384,7 @@ fn settle_negative(
     }
 }
 
-fn outcome(
+pub(super) fn outcome(
     pending: &Pending,
     auth_no: Option<AlipayNo>,
     resolution: Resolution,

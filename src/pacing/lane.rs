@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::domain::time::Monotonic;
-use crate::pacing::breaker::{Breaker, Change, OpenReason, Passage};
+use crate::pacing::breaker::{Breaker, Change, OpenReason, Passage, WAIT_MAX};
 use crate::pacing::concurrency::Limit;
 use crate::pacing::line::{Line, Turn};
 use crate::pacing::rate::{Rate, Token};
@@ -28,6 +28,11 @@ const RESERVE_PARTS: u32 = 8;
 /// there are many of them.
 const RESERVE_MAX: u32 = 8;
 
+/// The answer to whoever asks for a paused call; nobody knows for how long.
+const PAUSED: Asked = Asked::Closed {
+    retry_after: WAIT_MAX,
+};
+
 /// The slots, tokens and queues of one app.
 ///
 /// A call needs a token of its method; the first call of a job needs a slot too, and gets both at
@@ -46,6 +51,8 @@ pub(super) struct Lane {
     methods: [Method; PacedCall::ALL.len()],
     limit: Limit,
     breaker: Breaker,
+    /// The methods that an operator has paused.
+    paused: [bool; PacedCall::ALL.len()],
     /// By rank.
     in_flight: [u32; Rank::ALL.len()],
     /// How often a rank could have gone since it last went, and a higher one did.
@@ -105,7 +112,7 @@ pub(super) enum Asked {
 pub(super) enum Standing {
     /// It has what it wants.
     Granted,
-    /// The breaker opened.
+    /// The breaker opened, or the call was paused.
     Closed { retry_after: Duration },
     /// Wait for the bell, and at most so long if it is `Some`.
     Waits(Option<Duration>),
@@ -123,6 +130,7 @@ impl Lane {
             }),
             limit: Limit::new(options.concurrency_min, options.concurrency_max),
             breaker: Breaker::new(),
+            paused: [false; PacedCall::ALL.len()],
             in_flight: [0; Rank::ALL.len()],
             passed: [0; Rank::ALL.len()],
             tickets: 0,
@@ -143,6 +151,10 @@ impl Lane {
 
     /// Asks for a slot and a token.
     pub(super) fn ask(&mut self, who: Applicant, now: Monotonic) -> Asked {
+        // Before the breaker, which takes whoever passes it for its probe.
+        if self.paused[who.call.index()] {
+            return PAUSED;
+        }
         let ticket = self.next_ticket();
         if let Passage::Refused { retry_after } = self.breaker.ask(ticket, now) {
             return Asked::Closed { retry_after };
@@ -160,6 +172,9 @@ impl Lane {
 
     /// Asks for a slot and a token, but would not wait for them: `None` if it had to.
     pub(super) fn ask_at_once(&mut self, who: Applicant, now: Monotonic) -> Option<Asked> {
+        if self.paused[who.call.index()] {
+            return Some(PAUSED);
+        }
         let ticket = self.next_ticket();
         if let Passage::Refused { retry_after } = self.breaker.ask(ticket, now) {
             return Some(Asked::Closed { retry_after });
@@ -187,6 +202,9 @@ impl Lane {
 
     /// Asks for a token, for a job that holds a slot.
     pub(super) fn ask_further(&mut self, call: PacedCall, now: Monotonic) -> Asked {
+        if self.paused[call.index()] {
+            return PAUSED;
+        }
         let ticket = self.next_ticket();
         let method = &mut self.methods[call.index()];
         if method.further.is_empty() && method.rate.take(now).is_some() {
@@ -261,6 +279,28 @@ impl Lane {
             }
         }
         self.advance(now);
+    }
+
+    /// From now on nobody gets anything for `call`; those who wait for it are sent away.
+    pub(super) fn pause(&mut self, call: PacedCall, now: Monotonic) {
+        self.paused[call.index()] = true;
+        let method = &mut self.methods[call.index()];
+        let further = method.further.drain(..);
+        let fresh = method.fresh.iter_mut().flat_map(Line::drain);
+        for waiter in further.chain(fresh) {
+            // It may have been the breaker's probe, and will not report.
+            self.breaker.gone(waiter.ticket);
+            waiter.decide(Decision::Closed {
+                retry_after: WAIT_MAX,
+            });
+        }
+        // Whoever kept the time for them is gone.
+        self.advance(now);
+    }
+
+    /// `call` is paced again like any other.
+    pub(super) fn resume(&mut self, call: PacedCall) {
+        self.paused[call.index()] = false;
     }
 
     /// What is to be booked in the shared calendar now, for the first method that needs it. Whoever

@@ -1,6 +1,7 @@
 //! The assembled lanes on virtual time.
 
 mod order;
+mod pause;
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
@@ -15,7 +16,8 @@ use tokio::task::JoinSet;
 use crate::domain::ident::AppName;
 use crate::domain::time::{Monotonic, UnixMillis};
 use crate::pacing::{
-    Admission, Applicant, OpenReason, PacedCall, Pacing, PacingOptions, Party, Permit, Rank, Signal,
+    Admission, Applicant, Further, OpenReason, PacedCall, Pacing, PacingOptions, Party, Permit,
+    Rank, Signal,
 };
 use crate::ports::clock::Clock;
 
@@ -227,8 +229,10 @@ async fn jobs_under_way_get_their_further_tokens_before_new_jobs() {
     assert!(fresh.as_mut().now_or_never().is_none());
     // Every slot is held by a job that waits behind nobody: there is no deadlock.
     let [first, second] = holders;
-    first.next_call(PacedCall::Query).await;
-    second.next_call(PacedCall::Query).await;
+    let further = first.next_call(PacedCall::Query).await;
+    assert_eq!(further, Further::Granted);
+    let further = second.next_call(PacedCall::Query).await;
+    assert_eq!(further, Further::Granted);
     assert_eq!(clock.monotonic().since(start), Duration::from_secs(2));
     drop((first, second));
     drop(fresh.await);
@@ -310,7 +314,8 @@ async fn a_blocked_call_closes_the_lane_for_those_who_wait_too() {
     assert!(pacing.breaker_open(&app));
     assert_eq!(pacing.blocked_reason(&app), Some(OpenReason::Blocked));
     // The job under way may still ask what became of it.
-    holder.next_call(PacedCall::Query).await;
+    let further = holder.next_call(PacedCall::Query).await;
+    assert_eq!(further, Further::Granted);
 }
 
 #[tokio::test(start_paused = true)]
@@ -427,7 +432,8 @@ impl Crowd {
             clock.sleep(Duration::from_millis(visitor.holds_ms)).await;
             permit.permit.report(visitor.signal);
             if let Some(call) = visitor.further {
-                permit.permit.next_call(PacedCall::ALL[call]).await;
+                let further = permit.permit.next_call(PacedCall::ALL[call]).await;
+                assert_eq!(further, Further::Granted);
                 self.calls[call].lock().unwrap().push(clock.monotonic());
                 permit.permit.report(visitor.signal);
             }

@@ -5,7 +5,9 @@ mod checks;
 mod help;
 mod jobs;
 mod lost_connection;
+mod pause;
 mod refusals;
+mod resolve;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

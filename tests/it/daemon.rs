@@ -8,6 +8,7 @@ pub(crate) mod books;
 pub(crate) mod broker;
 mod crash;
 mod orphans;
+mod pausing;
 pub(crate) mod plan;
 pub(crate) mod process;
 mod quiet;

@@ -13,6 +13,7 @@
 )]
 
 pub(crate) mod cases;
+mod resolving;
 mod rules;
 mod verdicts;
 pub(crate) mod words;
@@ -63,6 +64,7 @@ fn each_state_meets_each_delivery() {
     let old = first.ticket(2);
     let newest = first.ticket(3);
     let closed = |case: Case| case.lane(Lane::Closed);
+    let paused = |case: Case| case.lane(Lane::Paused);
     check(&STATES, &[
         //                          absent                 | held | lease over           | asked, lease over      | unsent {3}             | sent {3}             | given to operators {3} | succeeded      | failed      | other job | other job, settled
         (first,                    "claim 1, send          | park | claim 3!, query      | claim 3!, query        | drop                   | drop                 | claim 3!, query        | tell succeeded | tell failed | park      | conflict"),
@@ -79,6 +81,12 @@ fn each_state_meets_each_delivery() {
         (closed(again),            "defer 1! lane_closed   | park | defer 3! lane_closed | defer 3! lane_closed   | drop                   | drop                 | defer 4! lane_closed   | tell succeeded | tell failed | park      | conflict"),
         (closed(newest),           "defer 4! lane_closed   | park | defer 4! lane_closed | defer 4! lane_closed   | defer 4 lane_closed    | defer 4! lane_closed | defer 4! lane_closed   | tell succeeded | tell failed | park      | conflict"),
         (closed(newest).expired(), "defer 4! lane_closed   | park | defer 4! lane_closed | defer 4 lane_closed    | defer 4 lane_closed    | defer 4! lane_closed | defer 4! lane_closed   | tell succeeded | tell failed | park      | conflict"),
+        (paused(first),            "defer 1 lane_closed    | park | claim 3!, query      | claim 3!, query        | drop                   | drop                 | claim 3!, query        | tell succeeded | tell failed | park      | conflict"),
+        (paused(first).expired(),  "claim 1, query expired | park | claim 3!, query      | claim 3, query expired | drop                   | drop                 | claim 3!, query        | tell succeeded | tell failed | park      | conflict"),
+        (paused(again),            "claim 1!, query once   | park | claim 3!, query      | claim 3!, query        | drop                   | drop                 | claim 3!, query        | tell succeeded | tell failed | park      | conflict"),
+        (paused(first).doubtful(), "claim 1!, query once   | park | claim 3!, query      | claim 3!, query        | drop                   | drop                 | claim 3!, query        | tell succeeded | tell failed | park      | conflict"),
+        (paused(newest),           "claim 4!, query once   | park | claim 4!, query      | claim 4!, query        | defer 4 lane_closed    | claim 3!, query      | claim 3!, query        | tell succeeded | tell failed | park      | conflict"),
+        (paused(newest).expired(), "claim 4!, query once   | park | claim 4!, query      | claim 4, query expired | claim 3, query expired | claim 3!, query      | claim 3!, query        | tell succeeded | tell failed | park      | conflict"),
     ]);
 }
 
@@ -102,6 +110,7 @@ fn each_state_meets_each_answer() {
         (send(Word::NotExecuted),                        "defer 3 not_executed  | start over       | start over       | start over        | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
         (send(Word::BlockedSigned),                      "defer 3 blocked       | start over       | start over       | start over        | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
         (send(Word::BlockedUnsigned),                    "defer 3! blocked      | start over       | start over       | start over        | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
+        (send(Word::Withheld),                           "defer 3 lane_closed   | start over       | start over       | start over        | start over       | start over       | start over             | tell succeeded       | tell failed       | start over | start over"),
         (found(OperationStatus::Success),                "settle succeeded      | settle succeeded | settle succeeded | settle succeeded  | settle succeeded | settle succeeded | settle succeeded       | tell succeeded       | contradict failed | start over | start over"),
         (found(OperationStatus::Closed),                 "settle closed         | start over       | start over       | start over        | start over       | start over       | start over             | contradict succeeded | tell failed       | start over | start over"),
         (found(OperationStatus::Closed).lease_over(),    "start over            | start over       | start over       | start over        | start over       | start over       | start over             | contradict succeeded | tell failed       | start over | start over"),

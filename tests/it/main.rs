@@ -47,5 +47,6 @@ mod scale;
 mod servers;
 mod sim;
 mod trace;
+mod switches;
 mod tree;
 mod worker;

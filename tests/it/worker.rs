@@ -7,6 +7,7 @@ mod lanes;
 mod notices;
 mod numbers;
 mod orders;
+mod pausing;
 mod rules;
 mod trouble;
 mod world;

@@ -53,6 +53,11 @@ impl Keys {
         format!("{}:rate:{{{app}:{method}}}", self.prefix)
     }
 
+    /// What operators have paused, of all apps: `<prefix>:paused`, a hash that never expires.
+    pub(super) fn switches(&self) -> String {
+        format!("{}:paused", self.prefix)
+    }
+
     /// The tripwire's canary, a string that never expires: one in all, or one per master of a
     /// cluster, whose hash tag it bears.
     pub(super) fn canary(&self, tag: Option<u32>) -> String {
@@ -152,6 +157,7 @@ mod tests {
             keys.canary(Some(7)),
             keys.notice(&notice),
             keys.unsettled(),
+            keys.switches(),
             keys.fence(None),
             keys.fence(Some(7)),
             keys.rate(&key().app, "disburse"),

@@ -8,6 +8,7 @@ use crate::domain::ident::AppName;
 use crate::domain::job::Kind;
 use crate::domain::money::Fen;
 use crate::domain::outcome::{QueryAnswer, Resolution};
+use crate::domain::switch::SwitchKey;
 use crate::lifecycle::DeferReason;
 
 /// `deferrals_total{reason}` of a delivery that met somebody else's lease.
@@ -126,6 +127,7 @@ pub(super) struct Families {
     pacing_rate_failing: IntGaugeVec,
     pacing_wait: HistogramVec,
     breaker_open: IntGaugeVec,
+    paused: IntGaugeVec,
     certificate_expiry: IntGaugeVec,
     key_reloads: IntCounterVec,
     ledger_memory_lost: IntCounterVec,
@@ -277,6 +279,11 @@ impl Families {
                 &["app"],
                 "1 while the app's calls are stopped but for probes, else 0.",
             ),
+            paused: catalog.gauge(
+                "paused",
+                &["app", "kind"],
+                "1 while an operator has paused the calls that move money, else 0.",
+            ),
             certificate_expiry: catalog.gauge(
                 "certificate_expiry_seconds",
                 &["app", "which"],
@@ -323,6 +330,8 @@ pub(super) struct AppMetrics {
 #[derive(Debug)]
 pub(super) struct AppKindMetrics {
     pub(super) received: IntCounter,
+    /// Only of kinds that move money.
+    pub(super) paused: Option<IntGauge>,
     results: Vec<ResultMetrics>,
 }
 
@@ -390,8 +399,10 @@ impl AppKindMetrics {
                 },
             }
         });
+        let paused = SwitchKey::KINDS.contains(&kind);
         Self {
             received: families.received.with_label_values(&[app, kind.as_str()]),
+            paused: paused.then(|| families.paused.with_label_values(&[app, kind.as_str()])),
             results: results.collect(),
         }
     }

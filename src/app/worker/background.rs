@@ -46,6 +46,11 @@ impl Worker {
                 () = worker.restarting("rescue", |_| worker.rescue_forever()) => {}
             }
         });
+        let (worker, stop) = (Arc::clone(self), until.clone());
+        tokio::spawn(async move {
+            let follow = worker.restarting("follow the switches", |_| worker.follow_switches());
+            stop.run_until_cancelled(follow).await;
+        });
     }
 
     /// Does `work` to its end, again after each panic, unless the worker drains.

@@ -9,30 +9,41 @@ use crate::domain::job::Kind;
 use crate::domain::lane::Tier;
 use crate::domain::verdict::{Blockage, Doubt, Finding, NotExecuted, Verdict};
 use crate::lifecycle::{Arrival, Call, Lane, Memory};
-use crate::pacing::{Admission, Applicant, PacedCall, Permit, Rank, Signal};
+use crate::pacing::{Admission, Applicant, Further, PacedCall, Permit, Rank, Signal};
 
 use super::Worker;
 use super::case::{Case, Halt};
 use super::fairness::{Place, Stance};
+use super::switches::called;
 
 /// An answer that came back from Alipay.
 pub(super) enum Came {
+    /// None: an operator has paused the call, which was not made.
+    Withheld,
     Sent(Verdict),
     Queried(Finding),
 }
 
 impl Worker {
-    /// Whether calls may be made: holds a permit afterwards, unless the lane is closed.
+    /// Whether calls may be made: holds a permit afterwards, unless the lane is closed or paused.
     pub(super) async fn lane(&self, case: &mut Case<'_>) -> Result<Lane, Halt> {
         if case.permit.is_some() {
-            return Ok(Lane::Open);
+            return Ok(self.lane_with_permit(case));
+        }
+        self.wait_out_pause(case).await?;
+        if self.is_paused(&case.job.app, case.job.kind()) {
+            return Ok(Lane::Paused);
         }
         let applicant = self.applicant(case);
         let admission = self.admission(case.delivery, &case.job.app, applicant);
         match admission.await? {
             Admission::Open(permit) => {
                 self.keep(case, permit, applicant);
-                Ok(Lane::Open)
+                Ok(self.lane_with_permit(case))
+            }
+            // The pause began while it stood in the line.
+            Admission::Closed { .. } if self.is_paused(&case.job.app, case.job.kind()) => {
+                Ok(Lane::Paused)
             }
             Admission::Closed { .. } => Ok(Lane::Closed),
         }
@@ -44,6 +55,8 @@ impl Worker {
         match place.stance() {
             Stance::Wait => false,
             Stance::Leave => true,
+            // It is put off, which makes room as well.
+            Stance::TakeOrLeave if self.is_paused(&case.job.app, case.job.kind()) => false,
             Stance::TakeOrLeave => {
                 let applicant = self.applicant(case);
                 match self.pacing.permit_at_once(&case.job.app, applicant) {
@@ -51,7 +64,7 @@ impl Worker {
                         self.keep(case, permit, applicant);
                         false
                     }
-                    // It is put off, which makes room as well.
+                    // The same.
                     Some(Admission::Closed { .. }) => false,
                     None => true,
                 }
@@ -59,14 +72,14 @@ impl Worker {
         }
     }
 
-    fn keep(&self, case: &mut Case<'_>, permit: Permit, applicant: Applicant) {
+    pub(super) fn keep(&self, case: &mut Case<'_>, permit: Permit, applicant: Applicant) {
         self.metrics.paced(permit.waited());
         case.permit = Some(permit);
         case.token = Some(applicant.call);
     }
 
     /// What a job asks for first.
-    fn applicant(&self, case: &Case<'_>) -> Applicant {
+    pub(super) fn applicant(&self, case: &Case<'_>) -> Applicant {
         // What has been seen before, or may have been, is asked about before it is sent; what is
         // expired is asked about alone.
         let is_new = case.arrival == Arrival::First && case.delivery.ticket.is_none();
@@ -86,30 +99,27 @@ impl Worker {
 
     /// The permit brought a rate token of one method; any other call of the job takes another, and
     /// so does the first when the claim took too long.
-    pub(super) async fn take_token(&self, case: &mut Case<'_>, call: Call) {
-        let kind = match call {
-            Call::Send => PacedCall::from(case.job.kind()),
-            Call::Query | Call::QueryOnce | Call::QueryExpired => PacedCall::Query,
+    pub(super) async fn take_token(&self, case: &mut Case<'_>, call: Call) -> Further {
+        let kind = match called(call) {
+            Called::Send => PacedCall::from(case.job.kind()),
+            Called::Query => PacedCall::Query,
         };
         let Some(permit) = &case.permit else {
-            return;
+            return Further::Granted;
         };
         if case.token == Some(kind) {
             case.token = None;
             if permit.is_fresh() {
-                return;
+                return Further::Granted;
             }
         }
-        permit.next_call(kind).await;
+        permit.next_call(kind).await
     }
 
     pub(super) async fn call(&self, case: &Case<'_>, held: &InFlight, call: Call) -> Came {
         let (gateway, clock) = (&self.ports.gateway, &self.ports.clock);
         let (at, began) = (clock.now(), clock.monotonic());
-        let called = match call {
-            Call::Send => Called::Send,
-            Call::Query | Call::QueryOnce | Call::QueryExpired => Called::Query,
-        };
+        let called = called(call);
         let span = trace::of_call(called.as_str());
         let calling = async {
             match called {
@@ -122,8 +132,8 @@ impl Worker {
         };
         let came = calling.instrument(span.clone()).await;
         span.record("verdict", came.as_str());
-        if let Some(permit) = &case.permit {
-            permit.report(came.signal());
+        if let Some((permit, signal)) = case.permit.as_ref().zip(came.signal()) {
+            permit.report(signal);
         }
         let (code, sub_code) = came.codes();
         self.witnesses.attempted(&Attempt {
@@ -154,6 +164,7 @@ impl Came {
     /// The answer's word, for logs.
     pub(super) fn as_str(&self) -> &'static str {
         match self {
+            Self::Withheld => "withheld",
             Self::Sent(verdict) => verdict.as_str(),
             Self::Queried(finding) => finding.as_str(),
         }
@@ -162,6 +173,7 @@ impl Came {
     /// The codes of an answer that did not simply succeed.
     fn codes(&self) -> (Option<&str>, Option<&str>) {
         match self {
+            Self::Withheld => (None, None),
             Self::Sent(verdict) => match verdict {
                 Verdict::Refused(refusal) | Verdict::RefusedUnconfirmed(refusal) => {
                     (Some(&refusal.code), refusal.sub_code.as_deref())
@@ -187,8 +199,9 @@ impl Came {
     }
 
     /// What pacing learns from an answer.
-    fn signal(&self) -> Signal {
-        match self {
+    fn signal(&self) -> Option<Signal> {
+        let signal = match self {
+            Self::Withheld => return None,
             Self::Sent(verdict) => match verdict {
                 Verdict::Succeeded(_)
                 | Verdict::Refused(_)
@@ -200,7 +213,8 @@ impl Came {
                 Verdict::Blocked(_) => Signal::Blocked,
             },
             Self::Queried(finding) => signal_of_finding(finding),
-        }
+        };
+        Some(signal)
     }
 }
 

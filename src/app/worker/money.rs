@@ -9,6 +9,7 @@ use crate::domain::time::Monotonic;
 use crate::lifecycle::{
     Answer, Answered, Arrival, Call, Context, Delivered, Event, Lane, Memory, Transition, step,
 };
+use crate::pacing::Further;
 use crate::ports::broker::Delivery;
 use crate::ports::ledger::Versioned;
 
@@ -83,7 +84,7 @@ impl Worker {
     /// One look: what the delivery finds, and what is done with it.
     async fn turn(&self, case: &mut Case<'_>) -> Result<Turn, Halt> {
         // The permit comes before the claim: a job that waits holds no lease.
-        let lane = self.lane(case).await?;
+        let mut lane = self.lane(case).await?;
         let mut state: Option<Versioned> = None;
         let mut looked = false;
         loop {
@@ -91,6 +92,14 @@ impl Worker {
             let context = self.context();
             let transition = self.admit(case, state.as_ref(), (lane, &grip), &context);
             match transition {
+                // Of a paused kind: what is there tells whether it is yet to be asked about.
+                _ if !looked && case.permit.is_none() => {
+                    state = self.read(case.delivery, &case.key).await?
+                }
+                Transition::Claim { .. } if case.permit.is_none() => {
+                    lane = self.lane_for_query(case).await?;
+                    continue;
+                }
                 Transition::Claim { entry, call } => {
                     match self
                         .write(
@@ -184,14 +193,18 @@ impl Worker {
         };
         let mut state = Some(stored);
         loop {
-            self.take_token(case, call).await;
+            let token = self.take_token(case, call).await;
             // Rule 3: right before the first byte.
             if !self.outlasts_call(&grip)
                 && !self.renew(case, &mut state, &mut held, &mut grip).await?
             {
                 return Ok(Turn::StartOver);
             }
-            let came = self.call(case, &held, call).await;
+            let came = if token == Further::Paused || self.withholds(case, call) {
+                Came::Withheld
+            } else {
+                self.call(case, &held, call).await
+            };
             debug!(job.id = %case.key, ?call, answer = came.as_str(), attempt = held.attempt, "alipay answered");
             loop {
                 let transition = self.judge(case, state.as_ref(), (&held, call, &came), &grip);
@@ -246,6 +259,7 @@ impl Worker {
         grip: &Grip,
     ) -> Transition {
         let answer = match came {
+            Came::Withheld => Answer::Withheld,
             Came::Sent(verdict) => Answer::Sent(verdict),
             Came::Queried(finding) => Answer::Queried(finding),
         };

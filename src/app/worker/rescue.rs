@@ -115,7 +115,9 @@ impl Worker {
 
     /// No rescue while the job may simply be waiting its turn.
     async fn may_rescue(&self, key: &JobKey, kind: Kind) -> bool {
-        !self.pacing.breaker_open(&key.app) && self.ports.broker.waiting(kind).await == Some(0)
+        !self.pacing.breaker_open(&key.app)
+            && !self.is_paused(&key.app, kind)
+            && self.ports.broker.waiting(kind).await == Some(0)
     }
 
     /// The copy first, then the entry: there are never zero copies.

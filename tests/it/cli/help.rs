@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use crate::cli::{Ended, run};
 
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 12] = [
     "run",
     "demo",
     "sandbox",
@@ -12,6 +12,9 @@ const COMMANDS: [&str; 9] = [
     "submit",
     "watch",
     "show",
+    "pause",
+    "resume",
+    "resolve",
     "codes",
     "completions",
 ];
@@ -46,7 +49,7 @@ fn the_help_of_each_command_has_an_example() {
 
 #[test]
 fn arguments_that_make_no_sense_exit_64() {
-    let table: [&[&str]; 14] = [
+    let table: [&[&str]; 22] = [
         &[],
         &["nonsense"],
         &["run", "--nonsense"],
@@ -77,6 +80,14 @@ fn arguments_that_make_no_sense_exit_64() {
         &["watch", "--count", "-1"],
         &["show"],
         &["show", "a b"],
+        &["pause", "main"],
+        &["pause", "main", "--reason", ""],
+        &["pause", "main", "everything", "--reason", "x"],
+        &["pause", "--reason", "x"],
+        &["resume"],
+        &["resolve", "R1"],
+        &["resolve", "R1", "--as", "unknown"],
+        &["resolve", "R1", "--as", "failed", "--force"],
         &["sandbox", "--keys", "k", "--delay", "5"],
         &["sandbox", "--keys", "k", "--packet", "P1=one"],
     ];

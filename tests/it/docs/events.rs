@@ -15,6 +15,7 @@ use hongbaod::domain::outcome::{
 };
 use hongbaod::domain::time::UnixMillis;
 use hongbaod::domain::verdict::{Operation, OperationStatus, OperationType, Refusal};
+use hongbaod::lifecycle::resolving::OPERATOR_CODE;
 use hongbaod::lifecycle::signing;
 use serde_json::Value;
 
@@ -64,6 +65,15 @@ fn refusal() -> Resolution {
         code: "40004".to_owned(),
         sub_code: Some("PAYEE_NOT_EXIST".to_owned()),
         display_message: Some("收款账号不存在".to_owned()),
+    }))
+}
+
+/// What is recorded where an operator's word is all there is.
+fn of_operator() -> Resolution {
+    Resolution::Failed(Failure::Refused(Refusal {
+        code: OPERATOR_CODE.to_owned(),
+        sub_code: None,
+        display_message: None,
     }))
 }
 
@@ -166,6 +176,7 @@ fn story() -> Vec<Announcement> {
         signed(Kind::PagePay, page_url),
         settled(&disburse, refusal(), None),
         settled(&disburse, Resolution::Failed(Failure::Closed), None),
+        settled(&disburse, of_operator(), None),
         settled(&disburse, Resolution::Rejected(Rejection::Expired), None),
         Announcement::Conflict {
             fingerprint: fingerprint(&disburse),

@@ -66,6 +66,8 @@ pub(crate) enum On {
 /// What a call brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Word {
+    /// The call was not made: it was paused.
+    Withheld,
     Succeeded,
     Refused,
     RefusedUnconfirmed,
@@ -284,6 +286,7 @@ impl Case {
                     held: &held,
                     call,
                     answer: match (call, &verdict, &finding) {
+                        (Call::Send, None, None) if word == Word::Withheld => Answer::Withheld,
                         (Call::Send, Some(verdict), _) => Answer::Sent(verdict),
                         (Call::Query | Call::QueryOnce | Call::QueryExpired, _, Some(finding)) => {
                             Answer::Queried(finding)
@@ -452,7 +455,7 @@ pub(crate) fn entry(state: State) -> Option<Entry> {
     })
 }
 
-fn refusal() -> Refusal {
+pub(crate) fn refusal() -> Refusal {
     Refusal {
         code: "40004".to_owned(),
         sub_code: Some("PAYEE_NOT_EXIST".to_owned()),
@@ -484,11 +487,12 @@ fn verdict(word: Word) -> Option<Verdict> {
         | Word::NotFound
         | Word::QueryUnknown
         | Word::QueryNotExecuted
-        | Word::QueryBlocked => return None,
+        | Word::QueryBlocked
+        | Word::Withheld => return None,
     })
 }
 
-fn finding(word: Word) -> Option<Finding> {
+pub(crate) fn finding(word: Word) -> Option<Finding> {
     Some(match word {
         Word::Found(status) => Finding::Found(Box::new(operation(888, status))),
         Word::FoundOtherAmount => {
@@ -498,7 +502,8 @@ fn finding(word: Word) -> Option<Finding> {
         Word::QueryUnknown => Finding::Unknown(Doubt::TimedOut),
         Word::QueryNotExecuted => Finding::NotExecuted(NotExecuted::Limited),
         Word::QueryBlocked => Finding::Blocked(blockage(Proof::Signed)),
-        Word::Succeeded
+        Word::Withheld
+        | Word::Succeeded
         | Word::Refused
         | Word::RefusedUnconfirmed
         | Word::InProgress

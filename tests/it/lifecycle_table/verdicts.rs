@@ -27,6 +27,7 @@ fn each_answer_to_a_send() {
         (Word::NotExecuted,        "defer 3 not_executed",       "defer 3! not_executed"),
         (Word::BlockedSigned,      "defer 3 blocked",            "defer 3! blocked"),
         (Word::BlockedUnsigned,    "defer 3! blocked",           "defer 3! blocked"),
+        (Word::Withheld,           "defer 3 lane_closed",        "defer 3! lane_closed"),
     ] {
         let send = answered(Call::Send, word).own();
         assert_eq!(send.on(State::Held), only, "{word:?}, the only attempt");

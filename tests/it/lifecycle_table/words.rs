@@ -17,7 +17,7 @@ const fn word(call: Call) -> &'static str {
     }
 }
 
-fn result(outcome: &Outcome) -> &'static str {
+pub(crate) fn result(outcome: &Outcome) -> &'static str {
     match &outcome.resolution {
         Resolution::Succeeded { .. } => "succeeded",
         Resolution::Failed(Failure::Refused(_)) => "failed",

@@ -127,6 +127,7 @@ impl Process {
             broker: Arc::new(SimBroker(Arc::clone(self))),
             clock: Arc::<Self>::clone(self),
             random: Arc::<Self>::clone(self),
+            switches: None,
         };
         let pacing = Pacing::new(scenario.pacing, &[app()], Arc::clone(&ports.clock));
         let (ports, options) = planted::mutate(self.town.bug, ports, scenario.options.clone());

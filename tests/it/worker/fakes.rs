@@ -123,6 +123,8 @@ pub(crate) struct JournalLedger {
     pub(crate) inner: MemoryLedger,
     pub(super) journal: Journal,
     pub(crate) inserts: LostReplies,
+    /// How long an insertion's answer takes.
+    pub(crate) inserts_take: Mutex<Duration>,
     pub(crate) replaces: LostReplies,
     pub(crate) up: watch::Sender<Connection>,
     pub(crate) replicas: Mutex<VecDeque<bool>>,
@@ -196,6 +198,10 @@ impl Ledger for JournalLedger {
         self.check()?;
         self.journal.note(format!("insert {}", state_of(entry)));
         let written = self.inner.insert(key, entry).await?;
+        let length = *self.inserts_take.lock().unwrap();
+        if !length.is_zero() {
+            tokio::time::sleep(length).await;
+        }
         if self.inserts.is_lost() {
             Err(lost())
         } else {

@@ -219,7 +219,7 @@ async fn rule_13_a_job_whose_copies_are_gone_is_rescued() {
 }
 
 /// Takes the retry copies of so many jobs away, as somebody does who purges a queue.
-async fn steal_copies(world: &World, copies: usize) {
+pub(super) async fn steal_copies(world: &World, copies: usize) {
     let thief = world.broker.inner.join();
     world.broker.inner.pause().await;
     for _ in 0..copies {

@@ -325,6 +325,7 @@ impl Office {
             broker: counted,
             clock: dyn_clock,
             random: Arc::new(Counting::default()),
+            switches: None,
         };
         let metrics = Arc::new(Metrics::new(&[app()]));
         let worker = Worker::new(ports, options(), Arc::clone(&pacing), metrics);

@@ -18,6 +18,7 @@ use hongbaod::pacing::{Pacing, PacingOptions};
 use hongbaod::ports::broker::{Broker, EventMessage, JobCopy};
 use hongbaod::ports::clock::Clock;
 use hongbaod::ports::ledger::Connection;
+use hongbaod::ports::switches::Switches;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +48,7 @@ pub(crate) struct World {
     pub(crate) events: Arc<Mailbox<EventMessage>>,
     pub(crate) clock: Arc<VirtualClock>,
     pub(crate) worker: Arc<Worker>,
+    pub(crate) pacing: Arc<Pacing>,
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
     running: JoinHandle<()>,
@@ -82,11 +84,26 @@ impl World {
         Self::paced(script, options, std::num::NonZeroU32::new(1000).unwrap())
     }
 
+    /// With switches that somebody may throw.
+    pub(crate) fn switched(script: Vec<Scripted>, switches: Arc<dyn Switches>) -> Self {
+        let many = std::num::NonZeroU32::new(1000).unwrap();
+        Self::build(script, options(), many, Some(switches))
+    }
+
     /// With so many calls at a time.
     pub(crate) fn paced(
         script: Vec<Scripted>,
         options: WorkerOptions,
         concurrency: std::num::NonZeroU32,
+    ) -> Self {
+        Self::build(script, options, concurrency, None)
+    }
+
+    fn build(
+        script: Vec<Scripted>,
+        options: WorkerOptions,
+        concurrency: std::num::NonZeroU32,
+        switches: Option<Arc<dyn Switches>>,
     ) -> Self {
         let journal = Journal::default();
         let clock = Arc::new(VirtualClock::new());
@@ -95,6 +112,7 @@ impl World {
             inner: MemoryLedger::new(),
             journal: journal.clone(),
             inserts: LostReplies::default(),
+            inserts_take: Mutex::default(),
             replaces: LostReplies::default(),
             up: watch::Sender::new(Connection::Up),
             replicas: Mutex::default(),
@@ -133,10 +151,11 @@ impl World {
             broker: Arc::<JournalBroker>::clone(&broker),
             clock: Arc::clone(&dyn_clock),
             random: Arc::new(Counting::default()),
+            switches,
         };
         let pacing = Pacing::new(pacing, &[app()], dyn_clock);
         let metrics = Arc::new(Metrics::new(&[app()]));
-        let worker = Worker::new(ports, options, pacing, Arc::clone(&metrics));
+        let worker = Worker::new(ports, options, Arc::clone(&pacing), Arc::clone(&metrics));
         let shutdown = CancellationToken::new();
         let stop = shutdown.clone();
         let running = Arc::clone(&worker);
@@ -149,6 +168,7 @@ impl World {
             events,
             clock,
             worker,
+            pacing,
             metrics,
             shutdown,
             running,
@@ -183,6 +203,7 @@ impl World {
 
     /// A metric's value, by its name and labels without `hongbaod_`.
     pub(crate) fn metric(&self, name: &str) -> String {
+        self.metrics.set_pacing(&self.pacing);
         let name = format!("hongbaod_{name} ");
         let text = self.metrics.encode();
         let value = text.lines().find_map(|line| line.strip_prefix(&name));
