@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod notify_server;
 pub mod order_signing;
 pub mod outcome_event;
+pub mod remedy;
 pub mod show;
 pub mod shutdown;
 pub mod submission;
