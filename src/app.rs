@@ -19,6 +19,7 @@ pub mod notify_server;
 pub mod order_signing;
 pub mod outcome_event;
 pub mod resolve;
+pub mod remedy;
 pub mod show;
 pub mod shutdown;
 pub mod submission;

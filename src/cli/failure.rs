@@ -4,6 +4,7 @@ use std::io;
 
 use crate::app::client::ClientError;
 use crate::app::config::Problems;
+use crate::app::remedy;
 use crate::cli::exit_code::ExitCode;
 
 pub(crate) use crate::domain::causes::with_causes;
@@ -70,7 +71,7 @@ impl From<Problems> for Failure {
 
 impl From<&ClientError> for Failure {
     fn from(error: &ClientError) -> Self {
-        let message = with_causes(error);
+        let message = remedy::told(error);
         if error.is_unreachable() {
             Self::unreachable(message)
         } else if error.is_config() {

@@ -5,8 +5,9 @@ use std::path::Path;
 use crate::app::admin_server::AdminServerError;
 use crate::app::assembly::StartError;
 use crate::app::client::{is_misconfigured, is_unreachable};
+use crate::app::notify_server::NotifyServerError;
 use crate::app::trace::Spans;
-use crate::app::{daemon, logging};
+use crate::app::{daemon, logging, remedy};
 use crate::cli::configuration;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::{Failure, with_causes};
@@ -35,8 +36,11 @@ pub(crate) async fn execute(named: Option<&Path>) -> Result<ExitCode, Failure> {
 
 /// Sorts why the daemon did not start: what to repair, what to wait for, and the rest.
 fn failure(error: &anyhow::Error) -> Failure {
-    let message = format!("{error:#}");
-    if error.downcast_ref::<AdminServerError>().is_some() {
+    let mut message = with_causes(&**error);
+    if let Some(remedy) = error.chain().find_map(remedy::of) {
+        message = format!("{message}; {remedy}");
+    }
+    if error.is::<AdminServerError>() || error.is::<NotifyServerError>() {
         return Failure::config(message);
     }
     match error.downcast_ref::<StartError>() {

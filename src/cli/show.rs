@@ -8,10 +8,11 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use crate::app::job_body::rfc3339;
+use crate::app::remedy::told;
 use crate::app::show::{Remembered, show};
 use crate::cli::configuration;
 use crate::cli::exit_code::ExitCode;
-use crate::cli::failure::{Failure, with_causes};
+use crate::cli::failure::Failure;
 use crate::domain::draft::Field;
 use crate::domain::entry::{Deferred, Entry, InFlight, Pending};
 use crate::domain::ident::{AlipayNo, AppName, MerchantNo};
@@ -62,7 +63,7 @@ pub(crate) async fn execute(args: ShowArgs, named: Option<&Path>) -> Result<Exit
         out_request_no: args.number,
     };
     let remembered = show(&config, &key).await.map_err(|error| {
-        let message = with_causes(&error);
+        let message = told(&error);
         if error.is_unreachable() {
             Failure::unreachable(message)
         } else if error.is_config() {

@@ -1,13 +1,17 @@
 //! An error as one line for people: itself and why.
 
-/// An error and all its causes on one line.
+/// An error and all its causes on one line. A cause that the text before it ends with already is not
+/// said twice: some libraries put it into their own message.
 #[must_use]
 pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let words = error.to_string();
+        if !text.ends_with(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
         cause = error.source();
     }
     text
@@ -41,5 +45,15 @@ mod tests {
             with_causes(&error),
             "wake everybody: wake the cook: wake the bell"
         );
+    }
+
+    #[test]
+    fn a_cause_that_was_said_is_not_said_again() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("talk: {0}")]
+        struct Talkative(#[source] Unwoken);
+        let name = "the cook";
+        let error = Talkative(Unwoken { name, source: None });
+        assert_eq!(with_causes(&error), "talk: wake the cook");
     }
 }

@@ -1,11 +1,13 @@
 //! `docs/jobs.md`, `docs/lanes.md`, `docs/events.md` and `docs/alipay.md` say what the code does: examples, fields,
-//! errors, events, codes.
+//! errors, events, codes; `docs/operations.md` has every alert, `docs/troubleshooting.md` every error of a start.
 
 mod alipay;
 mod events;
 mod jobs;
 mod lanes;
 mod links;
+mod operations;
+mod troubleshooting;
 mod walkthrough;
 
 use serde_json::Value;

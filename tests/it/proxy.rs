@@ -41,6 +41,11 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Starts a proxy before the server that `url` names.
     pub(crate) fn before(url: &str) -> Self {
+        Self::listening_on(Ipv4Addr::LOCALHOST, url)
+    }
+
+    /// As [`Proxy::before`], on another address of this machine.
+    pub(crate) fn listening_on(address: Ipv4Addr, url: &str) -> Self {
         let target: SocketAddr = authority(url).parse().expect("an address in numbers");
         let (mode, mode_seen) = watch::channel(Mode::Pass);
         let (cuts, cuts_seen) = watch::channel(0);
@@ -56,7 +61,7 @@ impl Proxy {
         let thread = thread::spawn(move || {
             let runtime = runtime::Builder::new_current_thread().enable_all().build();
             runtime.unwrap().block_on(async move {
-                let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+                let listener = TcpListener::bind((address, 0)).await.unwrap();
                 tell.send(listener.local_addr().unwrap()).unwrap();
                 tokio::select! {
                     () = accept(listener, way) => {}

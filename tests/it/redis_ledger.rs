@@ -422,13 +422,13 @@ async fn a_server_that_cannot_be_a_ledger_is_refused_with_the_reason() {
     let evicting = RedisServer::start(&["--maxmemory-policy", "allkeys-lru"]);
     let error = try_connect(options(evicting.url())).await.unwrap_err();
     assert!(
-        matches!(&error, ConnectError::Eviction { policy } if policy == "allkeys-lru"),
+        matches!(&error, ConnectError::Eviction { policy, .. } if policy == "allkeys-lru"),
         "{error:?}"
     );
 
     let replica = RedisServer::start(&["--replicaof", "127.0.0.1", "1"]);
     let error = try_connect(options(replica.url())).await.unwrap_err();
-    assert!(matches!(error, ConnectError::Replica), "{error:?}");
+    assert!(matches!(error, ConnectError::Replica { .. }), "{error:?}");
 
     let locked = RedisServer::start(&["--requirepass", "secret"]);
     let wrong = format!("redis://:wrong@127.0.0.1:{}/0", locked.port());

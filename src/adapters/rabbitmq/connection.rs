@@ -9,7 +9,7 @@ use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties, ErrorKind};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::adapters::rabbitmq::topology::TopologyError;
+use crate::adapters::rabbitmq::topology::{TopologyError, soft};
 use crate::adapters::rabbitmq::{RabbitmqOptions, RabbitmqTls};
 
 /// How long one address may take, from the first packet to an open connection. The client has no
@@ -99,6 +99,16 @@ impl ConnectError {
         };
         let not_found = AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND);
         (*error.kind() == not_found).then_some(name)
+    }
+
+    /// The name of the exchange or queue that the user may not declare, if that is why.
+    #[must_use]
+    pub fn forbidden_object(&self) -> Option<&str> {
+        let Self::Topology(TopologyError::Declare { name, source, .. }) = self else {
+            return None;
+        };
+        let refused = soft(source).is_some_and(|(kind, _)| *kind == AMQPSoftError::ACCESSREFUSED);
+        refused.then_some(name)
     }
 }
 

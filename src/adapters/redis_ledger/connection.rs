@@ -206,8 +206,13 @@ fn connect_error(address: &Address, error: RedisError) -> ConnectError {
             source: error,
         };
     }
+    // Only of what comes before the first command: a damaged answer later is no other server.
+    if error.kind() == ErrorKind::Parse {
+        return ConnectError::NotRedis { address };
+    }
     if error.kind() == ErrorKind::RESP3NotSupported {
         return ConnectError::Version {
+            address,
             found: "before 6.0".to_owned(),
         };
     }

@@ -23,6 +23,12 @@ pub enum ConnectError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Something answers there that is no Redis.
+    #[error("what answers at {address} is no Redis")]
+    NotRedis {
+        /// Host and port.
+        address: String,
+    },
     /// User or password are wrong or missing.
     #[error("log in to Redis at {address}")]
     LogIn {
@@ -33,8 +39,10 @@ pub enum ConnectError {
         source: RedisError,
     },
     /// The server answers, but not to what must be asked.
-    #[error("ask Redis for {what}")]
+    #[error("ask Redis at {address} for {what}")]
     Ask {
+        /// Host and port.
+        address: String,
         /// The command.
         what: &'static str,
         /// What the server says.
@@ -42,8 +50,10 @@ pub enum ConnectError {
         source: RedisError,
     },
     /// The server says too little of itself.
-    #[error("the server's INFO has no {field}")]
+    #[error("the INFO of the server at {address} has no {field}")]
     Info {
+        /// Host and port.
+        address: String,
         /// What is missing.
         field: &'static str,
     },
@@ -69,23 +79,35 @@ pub enum ConnectError {
     #[error("the cluster is down, or has hash slots that no master serves")]
     ClusterDown,
     /// The server is too old.
-    #[error("the server is Redis {found}; 7.0 or newer is needed")]
+    #[error("the server at {address} is Redis {found}, and 7.0 or newer is needed")]
     Version {
+        /// Host and port.
+        address: String,
         /// Its version.
         found: String,
     },
     /// The server throws entries away when its memory is full.
-    #[error("the server may evict entries: maxmemory-policy is {policy}; set it to noeviction")]
+    #[error(
+        "the server at {address} may evict entries: maxmemory-policy is {policy}; set it to noeviction"
+    )]
     Eviction {
+        /// Host and port.
+        address: String,
         /// Its policy.
         policy: String,
     },
     /// The server cannot be written to.
-    #[error("the server is a replica; the ledger needs the master")]
-    Replica,
+    #[error("the server at {address} is a replica, and the ledger needs the master")]
+    Replica {
+        /// Host and port.
+        address: String,
+    },
     /// A second connection to the same address met another server.
-    #[error("another server answers at the address of Redis")]
-    OtherServer,
+    #[error("two connections to {address} reached two servers")]
+    OtherServer {
+        /// Host and port.
+        address: String,
+    },
 }
 
 impl ConnectError {
@@ -96,6 +118,7 @@ impl ConnectError {
             Self::NoAddress
             | Self::Url(_)
             | Self::Certificates(_)
+            | Self::NotRedis { .. }
             | Self::LogIn { .. }
             | Self::Mode { .. }
             | Self::UnknownMaster { .. } => true,
@@ -105,8 +128,17 @@ impl ConnectError {
             | Self::ClusterDown
             | Self::Version { .. }
             | Self::Eviction { .. }
-            | Self::Replica
-            | Self::OtherServer => false,
+            | Self::Replica { .. }
+            | Self::OtherServer { .. } => false,
         }
+    }
+
+    /// The code of the error that the server answered with, such as `NOPERM`, if it answered.
+    #[must_use]
+    pub fn answered_code(&self) -> Option<&str> {
+        let Self::Ask { source, .. } = self else {
+            return None;
+        };
+        source.code()
     }
 }

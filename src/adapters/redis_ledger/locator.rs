@@ -255,7 +255,11 @@ impl Locator {
                 address: address.to_string(),
                 source: Box::new(source),
             }),
-            Ok(Err(source)) => Err(ConnectError::Ask { what, source }),
+            Ok(Err(source)) => Err(ConnectError::Ask {
+                address: address.to_string(),
+                what,
+                source,
+            }),
             Err(_elapsed) => Err(silent(address, limit)),
         }
     }

@@ -119,11 +119,13 @@ impl Supervisor {
         let info: String = self
             .ask(&mut fence, &link.address, "INFO", &redis::cmd("INFO"))
             .await?;
-        if Info::parse(&info)?.ids.run_id == link.ids.run_id {
+        if Info::parse(&info, &link.address)?.ids.run_id == link.ids.run_id {
             Ok(fence)
         } else {
             link.state.give_up();
-            Err(ConnectError::OtherServer)
+            Err(ConnectError::OtherServer {
+                address: link.address.to_string(),
+            })
         }
     }
 
@@ -172,7 +174,7 @@ impl Supervisor {
                 configured: self.locator.mode(),
             });
         }
-        let info = Info::parse(&info)?;
+        let info = Info::parse(&info, address)?;
         let facts = ServerFacts {
             version: info.version,
             persistence: info.persistence,

@@ -101,6 +101,7 @@ async fn unlink((_, link): &(Place, Link), names: &[Vec<u8>]) -> Result<u64, Con
         .query_async(&mut connection)
         .await
         .map_err(|source| ConnectError::Ask {
+            address: link.address.to_string(),
             what: "UNLINK",
             source,
         })?;

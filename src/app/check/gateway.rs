@@ -60,7 +60,9 @@ fn judge(config: &Config, app: &str, finding: &Finding) -> (State, String) {
             "answers, signed; app_id and both keys are right".to_owned(),
         ),
         Finding::NotExecuted(NotExecuted::NotSent) => {
-            (State::Unreachable, "cannot be reached".to_owned())
+            let detail = "cannot be reached; see whether this machine may call alipay.gateway (name, \
+                          firewall, proxy), and whether it is the right one";
+            (State::Unreachable, detail.to_owned())
         }
         Finding::NotExecuted(NotExecuted::Limited) => (
             State::Note,
@@ -76,22 +78,29 @@ fn judge(config: &Config, app: &str, finding: &Finding) -> (State, String) {
             (State::Mistake, problem.to_string())
         }
         Finding::Unknown(Doubt::TimedOut) => {
-            (State::Unreachable, "gives no answer in time".to_owned())
+            let detail = "gives no answer in time; see whether a firewall swallows the call, or raise \
+                          alipay.timeout";
+            (State::Unreachable, detail.to_owned())
         }
         Finding::Unknown(Doubt::Broken) => {
-            (State::Unreachable, "breaks the connection off".to_owned())
+            let detail =
+                "breaks the connection off; see what stands between, or correct alipay.gateway";
+            (State::Unreachable, detail.to_owned())
         }
         Finding::Unknown(Doubt::HttpStatus(status)) => (
             State::Failed,
-            format!("answers HTTP {status}: alipay.gateway may be wrong"),
+            format!("answers HTTP {status}; correct alipay.gateway"),
         ),
         Finding::Unknown(Doubt::Answered { code, sub_code }) => (
             State::Failed,
-            format!("answers {code} {}", sub_code.as_deref().unwrap_or_default()),
+            format!(
+                "answers {code} {}; `hongbaod codes {code}` explains it",
+                sub_code.as_deref().unwrap_or_default()
+            ),
         ),
         Finding::Unknown(Doubt::Unreadable | Doubt::Foreign) => (
             State::Failed,
-            "answers something else than was asked: alipay.gateway may be wrong".to_owned(),
+            "answers something else than was asked; correct alipay.gateway".to_owned(),
         ),
     }
 }

@@ -7,8 +7,8 @@ use crate::adapters::redis_ledger::{Master, Persistence, RedisMode, ServerFacts}
 use crate::app::check::{Rank, Row, State};
 use crate::app::client::{ClientError, broker_options};
 use crate::app::config::{Config, ServerUrl, Servers, TlsConfig};
+use crate::app::remedy::told;
 use crate::app::show::{ShowError, inspector};
-use crate::domain::causes::with_causes;
 
 /// A clock further from ours than this makes leases end early or late, in milliseconds.
 const CLOCK_SKEW_MS_MAX: u64 = 1_000;
@@ -30,7 +30,7 @@ pub(super) async fn redis(config: &Config) -> Vec<Row> {
         } else {
             State::Failed
         };
-        vec![row(&urls, state, with_causes(error))]
+        vec![row(&urls, state, told(error))]
     };
     let inspector = match inspector(config).await {
         Ok(inspector) => inspector,
@@ -145,7 +145,7 @@ pub(super) async fn rabbitmq(config: &Config) -> Vec<Row> {
     };
     let options = match broker_options(config, "hongbaod check") {
         Ok(options) => options,
-        Err(error) => return vec![row(&urls, State::Mistake, with_causes(&error))],
+        Err(error) => return vec![row(&urls, State::Mistake, told(&error))],
     };
     let objects = match check_topology(&options).await {
         Ok(objects) => objects,
@@ -158,7 +158,7 @@ pub(super) async fn rabbitmq(config: &Config) -> Vec<Row> {
             } else {
                 State::Failed
             };
-            return vec![row(&urls, state, with_causes(&error))];
+            return vec![row(&urls, state, told(&error))];
         }
     };
     let mut rows = vec![row(&urls, State::Ok, "lets us in".to_owned())];
