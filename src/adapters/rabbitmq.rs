@@ -11,6 +11,7 @@ mod acks;
 pub mod client;
 mod connection;
 mod consumer;
+pub mod dead_letters;
 pub mod ladder;
 mod lanes;
 mod liveness;

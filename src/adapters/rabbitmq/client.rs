@@ -207,7 +207,7 @@ async fn subscribe(
         .await
 }
 
-async fn expect_exchange(
+pub(super) async fn expect_exchange(
     connection: &Connection,
     exchange: &ShortString,
 ) -> Result<(), ConnectError> {
