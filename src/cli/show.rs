@@ -11,7 +11,8 @@ use crate::app::job_body::rfc3339;
 use crate::app::show::{Remembered, show};
 use crate::cli::configuration;
 use crate::cli::exit_code::ExitCode;
-use crate::cli::failure::{Failure, with_causes};
+use crate::cli::failure::Failure;
+use crate::cli::filters::{app, number};
 use crate::domain::draft::Field;
 use crate::domain::entry::{Deferred, Entry, InFlight, Pending};
 use crate::domain::ident::{AlipayNo, AppName, MerchantNo};
@@ -43,14 +44,6 @@ pub(crate) struct ShowArgs {
     json: bool,
 }
 
-fn number(text: &str) -> Result<MerchantNo, String> {
-    MerchantNo::new(text).map_err(|error| error.to_string())
-}
-
-fn app(text: &str) -> Result<AppName, String> {
-    AppName::new(text).map_err(|error| error.to_string())
-}
-
 pub(crate) async fn execute(args: ShowArgs, named: Option<&Path>) -> Result<ExitCode, Failure> {
     let config = configuration::load_without_apps(named)?;
     let app = match args.app {
@@ -61,16 +54,8 @@ pub(crate) async fn execute(args: ShowArgs, named: Option<&Path>) -> Result<Exit
         app,
         out_request_no: args.number,
     };
-    let remembered = show(&config, &key).await.map_err(|error| {
-        let message = with_causes(&error);
-        if error.is_unreachable() {
-            Failure::unreachable(message)
-        } else if error.is_config() {
-            Failure::config(message)
-        } else {
-            Failure::failed(message)
-        }
-    })?;
+    let remembered = show(&config, &key).await;
+    let remembered = remembered.map_err(|error| Failure::from(&error))?;
     let Some(facts) = facts(&key, &remembered) else {
         return Err(Failure::failed(format!(
             "the ledger knows no job {} of app {}",
@@ -87,7 +72,7 @@ pub(crate) async fn execute(args: ShowArgs, named: Option<&Path>) -> Result<Exit
 }
 
 /// One fact a line, the names in a column.
-fn human(facts: &[(String, Value)]) -> String {
+pub(crate) fn human(facts: &[(String, Value)]) -> String {
     let width = facts
         .iter()
         .map(|(name, _)| name.len())
@@ -120,14 +105,14 @@ fn facts(key: &JobKey, remembered: &Remembered) -> Option<Vec<(String, Value)>> 
 }
 
 /// In the order in which a person reads them.
-struct Facts(Vec<(String, Value)>);
+pub(crate) struct Facts(pub(crate) Vec<(String, Value)>);
 
 impl Facts {
-    fn put(&mut self, name: &str, value: impl Into<Value>) {
+    pub(crate) fn put(&mut self, name: &str, value: impl Into<Value>) {
         self.0.push((name.to_owned(), value.into()));
     }
 
-    fn put_instant(&mut self, name: &str, instant: UnixMillis) {
+    pub(crate) fn put_instant(&mut self, name: &str, instant: UnixMillis) {
         self.put(name, rfc3339(instant));
     }
 
@@ -175,7 +160,7 @@ impl Facts {
         self.job(&pending.job);
     }
 
-    fn job(&mut self, job: &MoneyJob) {
+    pub(crate) fn job(&mut self, job: &MoneyJob) {
         for (field, value) in job.fields() {
             if matches!(
                 field,
@@ -228,7 +213,7 @@ impl Facts {
         self.labels(&outcome.labels);
     }
 
-    fn labels(&mut self, labels: &Labels) {
+    pub(crate) fn labels(&mut self, labels: &Labels) {
         if labels.0.is_empty() {
             return;
         }

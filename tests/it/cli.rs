@@ -2,10 +2,12 @@
 
 mod bench;
 mod checks;
+mod dead;
 mod help;
 mod jobs;
 mod lost_connection;
 mod refusals;
+mod unsettled;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
