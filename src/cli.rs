@@ -6,17 +6,22 @@ mod check;
 mod codes;
 mod completions;
 mod configuration;
+mod dead;
 mod demo;
 mod exit_code;
 mod failure;
+mod filters;
 mod job_args;
 mod pause;
 mod resolve;
+mod list;
+mod man;
 mod run;
 mod sandbox;
 mod show;
 mod sign;
 mod submit;
+mod table;
 mod watch;
 
 use std::future::Future;
@@ -34,6 +39,8 @@ Examples:
   hongbaod run                         take jobs and pay them
   hongbaod submit --file jobs.ndjson   send many jobs
   hongbaod watch                       see what becomes of them
+  hongbaod list --unsettled            see which jobs wait for their last word
+  hongbaod dead list                   see which messages need somebody, and why
 
 Exit codes:
    0  done
@@ -89,6 +96,12 @@ enum Command {
     /// Settle a job by hand, once Alipay was asked, and publish its outcome.
     #[command(after_help = resolve::EXAMPLES)]
     Resolve(resolve::ResolveArgs),
+    /// List the jobs that wait for their last word.
+    #[command(after_help = list::EXAMPLES)]
+    List(list::ListArgs),
+    /// Look at the dead letters, publish them again, or throw them away.
+    #[command(after_help = dead::EXAMPLES)]
+    Dead(dead::DeadArgs),
     /// Sign an order that a person pays in Alipay's app or on its page.
     #[command(after_help = sign::EXAMPLES)]
     Sign(Box<sign::SignArgs>),
@@ -101,6 +114,9 @@ enum Command {
     /// Print a completion script for a shell.
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::CompletionsArgs),
+    /// Print the manual page, or write one for each command.
+    #[command(after_help = man::EXAMPLES)]
+    Man(man::ManArgs),
 }
 
 /// Reads the arguments of this process, does what they say, and returns the exit code.
@@ -144,10 +160,13 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Pause(args) => block_on(pause::execute_pause(args, named)),
         Command::Resume(args) => block_on(pause::execute_resume(args, named)),
         Command::Resolve(args) => block_on(resolve::execute(args, named)),
+        Command::List(args) => block_on(list::execute(args, named)),
+        Command::Dead(args) => block_on(dead::execute(args, named)),
         Command::Sign(args) => sign::execute(&args, named),
         Command::Codes(args) => codes::execute(&args, named),
         Command::Bench(args) => block_on(bench::execute(args, named)),
         Command::Completions(args) => completions::execute(&args),
+        Command::Man(args) => man::execute(&args),
     }
 }
 

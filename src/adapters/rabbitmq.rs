@@ -12,6 +12,7 @@ pub mod announcer;
 pub mod client;
 mod connection;
 mod consumer;
+pub mod dead_letters;
 pub mod ladder;
 mod lanes;
 mod liveness;

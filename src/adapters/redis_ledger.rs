@@ -34,7 +34,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::adapters::redis_ledger::connection::NoAnswer;
 pub use crate::adapters::redis_ledger::error::ConnectError;
-pub use crate::adapters::redis_ledger::inspector::{Master, RedisInspector};
+pub use crate::adapters::redis_ledger::inspector::{Looked, Master, RedisInspector};
 use crate::adapters::redis_ledger::keys::{job_of_member, member};
 pub use crate::adapters::redis_ledger::options::{RedisLedgerOptions, RedisMode, RedisTls};
 pub use crate::adapters::redis_ledger::server::{Persistence, ServerFacts};

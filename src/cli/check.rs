@@ -1,10 +1,9 @@
 //! `hongbaod check`: a table of ticks.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use clap::Args;
-use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::json;
 
 use crate::app::check::{Rank, Row, State, check, mistakes};
@@ -12,6 +11,7 @@ use crate::app::config::Config;
 use crate::cli::configuration;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
+use crate::cli::table::{print, table};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -90,25 +90,14 @@ fn print_json(rows: &[Row]) -> io::Result<()> {
 }
 
 fn print_table(rows: &[Row]) -> io::Result<()> {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    // A pipe has no width: whoever reads it wants one line for each row.
-    table.set_content_arrangement(if io::stdout().is_terminal() {
-        ContentArrangement::Dynamic
-    } else {
-        ContentArrangement::Disabled
-    });
+    let mut table = table();
     for row in rows {
         if row.rank == Rank::Detail && row.state.is_good() {
             continue;
         }
         table.add_row([tick(row.state), row.area, &row.subject, &row.detail]);
     }
-    let mut stdout = io::stdout().lock();
-    for line in table.to_string().lines() {
-        writeln!(stdout, "{}", line.trim_end())?;
-    }
-    Ok(())
+    print(&table)
 }
 
 fn tick(state: State) -> &'static str {

@@ -5,6 +5,7 @@ use std::io;
 use crate::app::client::ClientError;
 use crate::app::config::Problems;
 use crate::app::remedy;
+use crate::app::show::ShowError;
 use crate::cli::exit_code::ExitCode;
 
 pub(crate) use crate::domain::causes::with_causes;
@@ -71,6 +72,19 @@ impl From<Problems> for Failure {
 
 impl From<&ClientError> for Failure {
     fn from(error: &ClientError) -> Self {
+        let message = remedy::told(error);
+        if error.is_unreachable() {
+            Self::unreachable(message)
+        } else if error.is_config() {
+            Self::config(message)
+        } else {
+            Self::failed(message)
+        }
+    }
+}
+
+impl From<&ShowError> for Failure {
+    fn from(error: &ShowError) -> Self {
         let message = remedy::told(error);
         if error.is_unreachable() {
             Self::unreachable(message)

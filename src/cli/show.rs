@@ -13,6 +13,7 @@ use crate::app::show::{Remembered, show};
 use crate::cli::configuration;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
+use crate::cli::filters::{app, number};
 use crate::domain::draft::Field;
 use crate::domain::entry::{Deferred, Entry, InFlight, Pending};
 use crate::domain::ident::{AlipayNo, AppName, MerchantNo};
@@ -44,14 +45,6 @@ pub(crate) struct ShowArgs {
     json: bool,
 }
 
-fn number(text: &str) -> Result<MerchantNo, String> {
-    MerchantNo::new(text).map_err(|error| error.to_string())
-}
-
-fn app(text: &str) -> Result<AppName, String> {
-    AppName::new(text).map_err(|error| error.to_string())
-}
-
 pub(crate) async fn execute(args: ShowArgs, named: Option<&Path>) -> Result<ExitCode, Failure> {
     let config = configuration::load_without_apps(named)?;
     let app = match args.app {
@@ -62,16 +55,8 @@ pub(crate) async fn execute(args: ShowArgs, named: Option<&Path>) -> Result<Exit
         app,
         out_request_no: args.number,
     };
-    let remembered = show(&config, &key).await.map_err(|error| {
-        let message = told(&error);
-        if error.is_unreachable() {
-            Failure::unreachable(message)
-        } else if error.is_config() {
-            Failure::config(message)
-        } else {
-            Failure::failed(message)
-        }
-    })?;
+    let remembered = show(&config, &key).await;
+    let remembered = remembered.map_err(|error| Failure::from(&error))?;
     let Some(facts) = facts(&key, &remembered) else {
         return Err(Failure::failed(format!(
             "the ledger knows no job {} of app {}",
@@ -88,7 +73,7 @@ pub(crate) async fn execute(args: ShowArgs, named: Option<&Path>) -> Result<Exit
 }
 
 /// One fact a line, the names in a column.
-fn human(facts: &[(String, Value)]) -> String {
+pub(crate) fn human(facts: &[(String, Value)]) -> String {
     let width = facts
         .iter()
         .map(|(name, _)| name.len())
@@ -121,14 +106,14 @@ fn facts(key: &JobKey, remembered: &Remembered) -> Option<Vec<(String, Value)>> 
 }
 
 /// In the order in which a person reads them.
-struct Facts(Vec<(String, Value)>);
+pub(crate) struct Facts(pub(crate) Vec<(String, Value)>);
 
 impl Facts {
-    fn put(&mut self, name: &str, value: impl Into<Value>) {
+    pub(crate) fn put(&mut self, name: &str, value: impl Into<Value>) {
         self.0.push((name.to_owned(), value.into()));
     }
 
-    fn put_instant(&mut self, name: &str, instant: UnixMillis) {
+    pub(crate) fn put_instant(&mut self, name: &str, instant: UnixMillis) {
         self.put(name, rfc3339(instant));
     }
 
@@ -176,7 +161,7 @@ impl Facts {
         self.job(&pending.job);
     }
 
-    fn job(&mut self, job: &MoneyJob) {
+    pub(crate) fn job(&mut self, job: &MoneyJob) {
         for (field, value) in job.fields() {
             if matches!(
                 field,
@@ -229,7 +214,7 @@ impl Facts {
         self.labels(&outcome.labels);
     }
 
-    fn labels(&mut self, labels: &Labels) {
+    pub(crate) fn labels(&mut self, labels: &Labels) {
         if labels.0.is_empty() {
             return;
         }

@@ -97,9 +97,37 @@ impl fmt::Display for Fen {
     }
 }
 
+/// A sum of amounts, which may be nothing. It saturates, beyond a billion of the largest amounts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sum(u64);
+
+impl Sum {
+    /// Adds an amount.
+    pub fn add(&mut self, amount: Fen) {
+        self.0 = self.0.saturating_add(amount.get());
+    }
+}
+
+impl fmt::Display for Sum {
+    /// Writes the sum in yuan with two decimals.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:02}", self.0 / 100, self.0 % 100)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Fen, ParseFenError};
+    use super::{Fen, ParseFenError, Sum};
+
+    #[test]
+    fn a_sum_is_written_as_amounts_are() {
+        let mut sum = Sum::default();
+        assert_eq!(sum.to_string(), "0.00");
+        for fen in [1, 9, 890] {
+            sum.add(Fen::new(fen).unwrap());
+        }
+        assert_eq!(sum.to_string(), "9.00");
+    }
 
     #[test]
     fn amounts_of_jobs_have_exactly_two_decimals() {

@@ -7,6 +7,7 @@ mod endings;
 mod memory;
 mod rabbitmq;
 mod rabbitmq_alone;
+mod rabbitmq_dead;
 mod rabbitmq_faults;
 mod rabbitmq_lifetimes;
 mod rabbitmq_reconnects;

@@ -2,12 +2,14 @@
 
 mod bench;
 mod checks;
+mod dead;
 mod help;
 mod jobs;
 mod lost_connection;
 mod pause;
 mod refusals;
 mod resolve;
+mod unsettled;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

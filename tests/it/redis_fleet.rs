@@ -1,5 +1,6 @@
 //! The ledger on several servers: Redis Cluster, sentinels, TLS.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,14 +8,15 @@ use std::time::Duration;
 use hongbaod::adapters::clock::SystemClock;
 use hongbaod::adapters::random::SystemRandom;
 use hongbaod::adapters::redis_ledger::{
-    ConnectError, RedisInspector, RedisLedger, RedisLedgerOptions, RedisMode,
+    ConnectError, Looked, RedisInspector, RedisLedger, RedisLedgerOptions, RedisMode,
 };
 use hongbaod::domain::job::JobKey;
-use hongbaod::ports::ledger::{Ledger, LedgerError, LedgerHealth, Written};
+use hongbaod::domain::time::UnixMillis;
+use hongbaod::ports::ledger::{Ledger, LedgerError, LedgerHealth, ScanCursor, Written};
 use hongbaod::ports::rate::{RateWish, SharedRate};
 
 use crate::ledger_contract::{every_fact, stored};
-use crate::ledger_entries::{in_flight, key, settled};
+use crate::ledger_entries::{deferred, in_flight, key, settled};
 use crate::patience::PATIENCE;
 use crate::redis_cluster::{MASTERS, RedisCluster, slots_of};
 use crate::redis_health::{is_down, is_up, try_connect, until};
@@ -89,6 +91,7 @@ async fn job_at(cluster: &RedisCluster, prefix: &str, index: usize, from: u64) -
 async fn a_cluster_keeps_the_contract_notices_a_flush_and_may_move_slots() {
     let cluster = RedisCluster::start().await;
     the_contract_holds_and_the_masters_share_the_jobs(&cluster).await;
+    every_unsettled_job_is_met_wherever_it_is(&cluster).await;
     a_rate_is_shared_wherever_its_calendar_is(&cluster).await;
     a_flush_of_one_master_is_noticed(&cluster).await;
     one_full_master_makes_the_ledger_refuse(&cluster).await;
@@ -107,6 +110,45 @@ async fn the_contract_holds_and_the_masters_share_the_jobs(cluster: &RedisCluste
     let masters = inspector.masters().await.unwrap();
     let slots: Vec<&str> = masters.iter().filter_map(|m| m.slots.as_deref()).collect();
     assert_eq!(slots, ["0-5460", "5461-10922", "10923-16383"]);
+}
+
+async fn every_unsettled_job_is_met_wherever_it_is(cluster: &RedisCluster) {
+    const JOBS: u64 = 60;
+    let options = options(RedisMode::Cluster, &cluster.urls());
+    let ledger = try_connect(options.clone()).await.unwrap();
+    let entry = |number: u64| match number % 3 {
+        0 => in_flight(&key(number), 1),
+        1 => deferred(&key(number), UnixMillis(1)),
+        _ => settled(&key(number)),
+    };
+    for number in 0..JOBS {
+        stored(&ledger, &key(number), &entry(number)).await;
+    }
+    let inspector = inspect(options).await;
+    let (indexed, end) = inspector.indexed(0).await.unwrap();
+    assert_eq!((indexed.len(), end), (20, 0));
+    let (mut met, mut cursor) = (BTreeSet::new(), ScanCursor::START);
+    loop {
+        let (jobs, next) = inspector.walked(cursor).await.unwrap();
+        met.extend(jobs);
+        if next == ScanCursor::START {
+            break;
+        }
+        cursor = next;
+    }
+    let unsettled: BTreeSet<JobKey> = (0..JOBS).filter(|n| n % 3 != 2).map(key).collect();
+    assert_eq!(met, unsettled);
+    // Each answer belongs to its own job, whichever master gave it.
+    let jobs: Vec<JobKey> = (0..JOBS + 1).map(key).collect();
+    let looked = inspector.read_all(&jobs).await.unwrap();
+    for (number, looked) in (0..).zip(looked) {
+        let expected = if number < JOBS {
+            Looked::Entry(Box::new(entry(number)))
+        } else {
+            Looked::Absent
+        };
+        assert_eq!(looked, expected, "{number}");
+    }
 }
 
 async fn a_rate_is_shared_wherever_its_calendar_is(cluster: &RedisCluster) {

@@ -43,7 +43,7 @@ const FIRST_DEATH: &str = "x-first-death-reason";
 const DETAIL_BYTES_MAX: usize = 2_000;
 
 /// Persistent. Source: AMQP 0-9-1, class basic, delivery-mode.
-const PERSISTENT: u8 = 2;
+pub(crate) const PERSISTENT: u8 = 2;
 
 /// Reads a delivery. `body` and `redelivered` are as the broker gave them.
 pub(crate) fn read_delivery(

@@ -58,6 +58,8 @@ pub(crate) enum Route {
     /// told so.
     Replies,
     Dead,
+    /// For one dead letter at a time, which shares its fate with no other message.
+    Replay(usize),
     /// Not for publishing: questions whose answer may cost the channel.
     Questions,
 }

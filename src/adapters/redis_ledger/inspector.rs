@@ -1,5 +1,7 @@
 //! A look at the ledger's servers from outside: reads only, and leaves no trace.
 
+mod walk;
+
 use std::sync::Arc;
 
 use crate::adapters::redis_ledger::connection::{Link, NoAnswer};
@@ -13,6 +15,8 @@ use crate::domain::entry::Entry;
 use crate::domain::job::JobKey;
 use crate::ports::clock::{Clock, Random};
 use crate::ports::ledger::LedgerError;
+
+pub use crate::adapters::redis_ledger::inspector::walk::Looked;
 
 /// Connections for operators, one to each master. Unlike [`RedisLedger`](super::RedisLedger) it
 /// plants no canary, and is not rebuilt.
@@ -91,16 +95,22 @@ impl RedisInspector {
     /// [`LedgerError`].
     pub async fn read(&self, key: &JobKey) -> Result<Option<Entry>, LedgerError> {
         let name = self.supervisor.keys.entry(key);
-        let slot = slot_of(name.as_bytes());
-        let mut links = self.links.iter();
-        let Some((_, link)) = links.find(|(place, _)| place.share.has(slot)) else {
-            return Err(LedgerError::Unavailable(Box::new(NoAnswer::NotConnected)));
-        };
+        let (_, link) = self.master_of(&name)?;
         let mut get = redis::cmd("GET");
         get.arg(name);
         let limit = self.supervisor.options.response_timeout;
         let found: Option<Vec<u8>> = link.call(&get, limit).await?;
         let found = found.map(|bytes| versioned(key, bytes)).transpose()?;
         Ok(found.map(|versioned| versioned.entry))
+    }
+
+    /// The master that has a key, and its number among all.
+    fn master_of(&self, name: &str) -> Result<(usize, &Link), LedgerError> {
+        let slot = slot_of(name.as_bytes());
+        let mut links = self.links.iter().enumerate();
+        match links.find(|(_, (place, _))| place.share.has(slot)) {
+            Some((number, (_, link))) => Ok((number, link)),
+            None => Err(LedgerError::Unavailable(Box::new(NoAnswer::NotConnected))),
+        }
     }
 }

@@ -97,7 +97,17 @@ fn servers_that_are_away_exit_69() {
         "--out-request-no",
         "R1",
     ];
-    let table: [&[&str]; 5] = [&["check"], &["run"], &["watch"], &["show", "R1"], &job];
+    let table: [&[&str]; 9] = [
+        &["check"],
+        &["run"],
+        &["watch"],
+        &["show", "R1"],
+        &job,
+        &["list", "--unsettled"],
+        &["dead", "list"],
+        &["dead", "requeue", "--all", "--yes"],
+        &["dead", "drop", "--all", "--yes"],
+    ];
     for arguments in table {
         let ended = run(directory.path(), arguments);
         let told = ended.stdout + &ended.stderr;
