@@ -3,6 +3,7 @@
 pub mod admin_server;
 pub mod alipay_setup;
 pub mod assembly;
+pub mod audit;
 pub mod bench;
 pub mod check;
 pub mod client;

@@ -1,6 +1,7 @@
 //! The words for operators: arguments, help texts, output, exit codes. What the commands do is in
 //! [`crate::app`] and [`crate::sandbox`].
 
+mod audit;
 mod bench;
 mod check;
 mod codes;
@@ -78,6 +79,9 @@ enum Command {
     /// Show what the ledger remembers of one job.
     #[command(after_help = show::EXAMPLES)]
     Show(show::ShowArgs),
+    /// Verify the audit log, or show what it says of one job.
+    #[command(after_help = audit::EXAMPLES)]
+    Audit(audit::AuditArgs),
     /// Sign an order that a person pays in Alipay's app or on its page.
     #[command(after_help = sign::EXAMPLES)]
     Sign(Box<sign::SignArgs>),
@@ -130,6 +134,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Submit(args) => block_on(submit::execute(*args, named)),
         Command::Watch(args) => block_on(watch::execute(args, named)),
         Command::Show(args) => block_on(show::execute(args, named)),
+        Command::Audit(args) => audit::execute(&args, named),
         Command::Sign(args) => sign::execute(&args, named),
         Command::Codes(args) => codes::execute(&args, named),
         Command::Bench(args) => block_on(bench::execute(args, named)),

@@ -14,8 +14,10 @@ use crate::adapters::rabbitmq::{Prefetch, RabbitmqBroker, RabbitmqOptions, Rabbi
 use crate::adapters::random::SystemRandom;
 use crate::adapters::redis_ledger::{RedisLedger, RedisLedgerOptions, RedisTls};
 use crate::app::alipay_setup;
+use crate::app::audit;
 use crate::app::config::{Config, ConfigProblem, Problems, ServerUrl, Servers};
 use crate::app::metrics::Metrics;
+use crate::app::witness::{Witness, Witnesses};
 use crate::app::worker::{FairnessOptions, Ports, Worker, WorkerOptions};
 use crate::domain::ident::AppName;
 use crate::lifecycle::Policy;
@@ -60,6 +62,8 @@ pub struct Assembly {
     pub alipay: Arc<AlipayGateway>,
     /// What tells true notifications from others.
     pub notifications: Arc<dyn Notifications>,
+    /// The audit log, where one is configured: to be closed once the worker has ended.
+    pub audit: Option<Arc<audit::writer::Writer>>,
     /// The embedded broker, where there is one: `demo` feeds it.
     pub embedded: Option<Arc<MemoryBroker>>,
 }
@@ -149,11 +153,17 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
         random,
     };
     let options = worker_options(config, default_app)?;
-    let worker = Worker::new(
+    let audit = audit(config, &ports.clock, &metrics)?;
+    let mut witnesses = Witnesses::default();
+    if let Some(audit) = &audit {
+        let audit: Arc<dyn Witness> = Arc::<audit::writer::Writer>::clone(audit);
+        witnesses.0.push(audit);
+    }
+    let worker = Worker::witnessed(
         ports.clone(),
         options,
         Arc::clone(&pacing),
-        Arc::clone(&metrics),
+        (Arc::clone(&metrics), witnesses),
     );
     Ok(Assembly {
         worker,
@@ -162,7 +172,21 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
         metrics,
         alipay,
         notifications,
+        audit,
         embedded,
+    })
+}
+
+/// Last of all: the log shall not tell of processes that never came to work.
+fn audit(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<Arc<audit::writer::Writer>>, StartError> {
+    audit::start(config, clock, metrics).map_err(|error| {
+        let remedy = "name a file that this user may append to, in a directory that is there";
+        let problem = config.problem("audit.file", error.with_cause(), remedy.to_owned());
+        StartError::Config(Problems::new(vec![problem]))
     })
 }
 

@@ -11,6 +11,7 @@
 //! [`Config::problem`].
 
 mod alipay;
+mod audit;
 mod document;
 pub mod keys;
 mod lanes;
@@ -39,6 +40,7 @@ pub use crate::app::config::alipay::{
     AlipayAppConfig, AlipayCertificates, AlipayCodes, AlipayConfig, Charset, ExpirySpelling,
     KeyField, KeyFile, SignType,
 };
+pub use crate::app::config::audit::{AuditConfig, AuditSync};
 pub use crate::app::config::lanes::FairnessConfig;
 pub use crate::app::config::notify::{Network, NotifyConfig};
 pub use crate::app::config::payments::{LedgerConfig, PacingConfig, RetryConfig};
@@ -76,6 +78,8 @@ pub struct Config {
     pub admin: AdminConfig,
     /// `[notify]`.
     pub notify: NotifyConfig,
+    /// `[audit]`.
+    pub audit: AuditConfig,
     /// `[log]`.
     pub log: LogConfig,
     /// `[shutdown]`.
@@ -266,6 +270,7 @@ impl Config {
             fairness: FairnessConfig::read(reader),
             admin: AdminConfig::read(reader),
             notify: NotifyConfig::read(reader),
+            audit: AuditConfig::read(reader),
             log: LogConfig::read(reader),
             shutdown: ShutdownConfig::read(reader),
             locations: Locations::default(),

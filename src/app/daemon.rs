@@ -88,6 +88,9 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     assembly.worker.run(stop, config.shutdown.grace).await;
     beating.abort();
     watching.abort();
+    if let Some(audit) = &assembly.audit {
+        audit.close().await;
+    }
     servers.cancel();
     admin.stopped().await;
     if let Some(notify) = notify {

@@ -4,6 +4,7 @@
 //! Labels are words from closed lists and the names of configured apps, never an id. What is
 //! counted per job was resolved once at the start, so that counting is one atomic addition.
 
+mod audit;
 mod catalog;
 mod families;
 mod notifications;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use prometheus::IntGauge;
 
+use crate::app::metrics::audit::AuditMetrics;
 use crate::app::metrics::catalog::Catalog;
 use crate::app::metrics::families::{AppMetrics, JobResult, KindMetrics, Shared};
 use crate::domain::ident::AppName;
@@ -34,6 +36,7 @@ pub struct Metrics {
     apps: BTreeMap<AppName, AppMetrics>,
     kinds: [KindMetrics; Kind::ALL.len()],
     shared: Shared,
+    audit: AuditMetrics,
 }
 
 /// One kind's numbers since the start, over all apps, for the page for people.
@@ -71,6 +74,7 @@ impl Metrics {
             apps: apps.iter().map(children).collect(),
             kinds: Kind::ALL.map(|kind| KindMetrics::new(&families, kind)),
             shared: Shared::new(families),
+            audit: AuditMetrics::new(&mut catalog),
             catalog,
         }
     }
@@ -227,6 +231,22 @@ impl Metrics {
             .certificate_expiry
             .with_label_values(&[app.as_str(), which])
             .set(not_after);
+    }
+
+    /// So many lines were written to the audit log.
+    pub fn audit_written(&self, lines: usize) {
+        let lines = u64::try_from(lines).unwrap_or(u64::MAX);
+        self.audit.written.inc_by(lines);
+    }
+
+    /// So many lines will never be in the audit log.
+    pub fn audit_lost(&self, lines: u64) {
+        self.audit.lost.inc_by(lines);
+    }
+
+    /// Whether the audit log cannot be written: 1, else 0.
+    pub fn set_audit_failing(&self, failing: i64) {
+        self.audit.failing.set(failing);
     }
 
     /// Whether the broker can be expected to answer.

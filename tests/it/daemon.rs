@@ -3,6 +3,7 @@
 //! compared job by job.
 
 pub(crate) mod agreement;
+mod audit;
 mod bad_start;
 pub(crate) mod books;
 pub(crate) mod broker;

@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use crate::cli::{Ended, run};
 
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 10] = [
     "run",
     "demo",
     "sandbox",
@@ -12,6 +12,7 @@ const COMMANDS: [&str; 9] = [
     "submit",
     "watch",
     "show",
+    "audit",
     "codes",
     "completions",
 ];
