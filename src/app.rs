@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod notify_server;
 pub mod order_signing;
 pub mod outcome_event;
+pub mod reconcile;
 pub mod show;
 pub mod shutdown;
 pub mod submission;

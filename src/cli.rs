@@ -11,6 +11,7 @@ mod demo;
 mod exit_code;
 mod failure;
 mod job_args;
+mod reconcile;
 mod run;
 mod sandbox;
 mod show;
@@ -82,6 +83,9 @@ enum Command {
     /// Verify the audit log, or show what it says of one job.
     #[command(after_help = audit::EXAMPLES)]
     Audit(audit::AuditArgs),
+    /// Compare the ledger with the events and with Alipay; change nothing.
+    #[command(after_help = reconcile::EXAMPLES)]
+    Reconcile(Box<reconcile::ReconcileArgs>),
     /// Sign an order that a person pays in Alipay's app or on its page.
     #[command(after_help = sign::EXAMPLES)]
     Sign(Box<sign::SignArgs>),
@@ -135,6 +139,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Watch(args) => block_on(watch::execute(args, named)),
         Command::Show(args) => block_on(show::execute(args, named)),
         Command::Audit(args) => audit::execute(&args, named),
+        Command::Reconcile(args) => block_on(reconcile::execute(*args, named)),
         Command::Sign(args) => sign::execute(&args, named),
         Command::Codes(args) => codes::execute(&args, named),
         Command::Bench(args) => block_on(bench::execute(args, named)),

@@ -12,6 +12,7 @@ mod orphans;
 pub(crate) mod plan;
 pub(crate) mod process;
 mod quiet;
+mod reconcile;
 mod rotation;
 mod server_loss;
 mod termination;

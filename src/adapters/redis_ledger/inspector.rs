@@ -8,11 +8,11 @@ use crate::adapters::redis_ledger::locator::Place;
 use crate::adapters::redis_ledger::server::ServerFacts;
 use crate::adapters::redis_ledger::slots::{Share, slot_of};
 use crate::adapters::redis_ledger::supervisor::Supervisor;
-use crate::adapters::redis_ledger::{RedisLedgerOptions, versioned};
+use crate::adapters::redis_ledger::{RedisLedgerOptions, SCAN_COUNT, versioned};
 use crate::domain::entry::Entry;
 use crate::domain::job::JobKey;
 use crate::ports::clock::{Clock, Random};
-use crate::ports::ledger::LedgerError;
+use crate::ports::ledger::{LedgerError, ScanCursor};
 
 /// Connections for operators, one to each master. Unlike [`RedisLedger`](super::RedisLedger) it
 /// plants no canary, and is not rebuilt.
@@ -102,5 +102,50 @@ impl RedisInspector {
         let found: Option<Vec<u8>> = link.call(&get, limit).await?;
         let found = found.map(|bytes| versioned(key, bytes)).transpose()?;
         Ok(found.map(|versioned| versioned.entry))
+    }
+
+    /// One step of a scan over everything: entries that it met, some perhaps for a second time, and
+    /// where to go on. Start with [`ScanCursor::START`]; the scan is over when it is returned again.
+    /// What is written meanwhile may be met or not.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`].
+    pub async fn scan(
+        &self,
+        cursor: ScanCursor,
+    ) -> Result<(Vec<(JobKey, Entry)>, ScanCursor), LedgerError> {
+        let server = usize::from(cursor.server);
+        let Some((_, link)) = self.links.get(server) else {
+            return Err(LedgerError::Unavailable(Box::new(NoAnswer::NotConnected)));
+        };
+        let mut scan = redis::cmd("SCAN");
+        scan.arg(cursor.position)
+            .arg("MATCH")
+            .arg(self.supervisor.keys.entries_pattern())
+            .arg("COUNT")
+            .arg(SCAN_COUNT);
+        let limit = self.supervisor.options.response_timeout;
+        let (position, names): (u64, Vec<Vec<u8>>) = link.call(&scan, limit).await?;
+        let keys = names
+            .iter()
+            .filter_map(|name| self.supervisor.keys.job_of_entry(name));
+        // All at once on one connection: the server answers in one go.
+        let reads = keys.map(|key| async move {
+            let entry = self.read(&key).await?;
+            Ok::<_, LedgerError>(entry.map(|entry| (key, entry)))
+        });
+        let entries = futures_util::future::try_join_all(reads).await?;
+        let is_last = server.saturating_add(1) >= self.links.len();
+        let next = match (position, is_last) {
+            (0, true) => ScanCursor::START,
+            (0, false) => ScanCursor {
+                server: cursor.server.saturating_add(1),
+                position: 0,
+            },
+            (position, _) => ScanCursor { position, ..cursor },
+        };
+        // What expired between the two looks is gone.
+        Ok((entries.into_iter().flatten().collect(), next))
     }
 }

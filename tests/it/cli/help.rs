@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use crate::cli::{Ended, run};
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     "run",
     "demo",
     "sandbox",
@@ -13,6 +13,7 @@ const COMMANDS: [&str; 10] = [
     "watch",
     "show",
     "audit",
+    "reconcile",
     "codes",
     "completions",
 ];
