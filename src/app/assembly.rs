@@ -1,6 +1,7 @@
 //! Puts the parts together as the configuration says: ports, pacing, metrics, worker.
 
 use std::error::Error;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::app::alipay_setup;
 use crate::app::audit;
 use crate::app::config::{Config, ConfigProblem, Problems, ServerUrl, Servers};
 use crate::app::metrics::Metrics;
+use crate::app::reconcile::drift::Drift;
 use crate::app::witness::{Witness, Witnesses};
 use crate::app::worker::{FairnessOptions, Ports, Worker, WorkerOptions};
 use crate::domain::ident::AppName;
@@ -64,6 +66,8 @@ pub struct Assembly {
     pub notifications: Arc<dyn Notifications>,
     /// The audit log, where one is configured: to be closed once the worker has ended.
     pub audit: Option<Arc<audit::writer::Writer>>,
+    /// A sample of what is settled, where Alipay is asked about it.
+    pub drift: Option<Arc<Drift>>,
     /// The embedded broker, where there is one: `demo` feeds it.
     pub embedded: Option<Arc<MemoryBroker>>,
 }
@@ -159,6 +163,12 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
         let audit: Arc<dyn Witness> = Arc::<audit::writer::Writer>::clone(audit);
         witnesses.0.push(audit);
     }
+    let rate = NonZeroU32::new(config.reconcile.rate_per_minute);
+    let drift = rate.map(|rate| Arc::new(Drift::new(rate, Arc::clone(&ports.random))));
+    if let Some(drift) = &drift {
+        let drift: Arc<dyn Witness> = Arc::<Drift>::clone(drift);
+        witnesses.0.push(drift);
+    }
     let worker = Worker::witnessed(
         ports.clone(),
         options,
@@ -173,6 +183,7 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
         alipay,
         notifications,
         audit,
+        drift,
         embedded,
     })
 }

@@ -20,6 +20,7 @@ mod payments;
 mod problem;
 mod process;
 mod reader;
+mod reconcile;
 mod redis;
 mod servers;
 #[cfg(test)]
@@ -49,6 +50,7 @@ pub use crate::app::config::process::{
     AdminConfig, LogConfig, LogFormat, LogLevel, ShutdownConfig,
 };
 pub use crate::app::config::reader::read_again;
+pub use crate::app::config::reconcile::ReconcileConfig;
 pub use crate::app::config::redis::RedisConfig;
 pub use crate::app::config::servers::{Prefetch, RabbitmqConfig, ServerUrl, Servers};
 pub use crate::app::config::tls::TlsConfig;
@@ -80,6 +82,8 @@ pub struct Config {
     pub notify: NotifyConfig,
     /// `[audit]`.
     pub audit: AuditConfig,
+    /// `[reconcile]`.
+    pub reconcile: ReconcileConfig,
     /// `[log]`.
     pub log: LogConfig,
     /// `[shutdown]`.
@@ -271,6 +275,7 @@ impl Config {
             admin: AdminConfig::read(reader),
             notify: NotifyConfig::read(reader),
             audit: AuditConfig::read(reader),
+            reconcile: ReconcileConfig::read(reader),
             log: LogConfig::read(reader),
             shutdown: ShutdownConfig::read(reader),
             locations: Locations::default(),

@@ -8,6 +8,7 @@ mod audit;
 mod catalog;
 mod families;
 mod notifications;
+mod reconcile;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use prometheus::IntGauge;
 use crate::app::metrics::audit::AuditMetrics;
 use crate::app::metrics::catalog::Catalog;
 use crate::app::metrics::families::{AppMetrics, JobResult, KindMetrics, Shared};
+use crate::app::metrics::reconcile::ReconcileMetrics;
 use crate::domain::ident::AppName;
 use crate::domain::job::Kind;
 use crate::domain::money::Fen;
@@ -37,6 +39,7 @@ pub struct Metrics {
     kinds: [KindMetrics; Kind::ALL.len()],
     shared: Shared,
     audit: AuditMetrics,
+    reconcile: ReconcileMetrics,
 }
 
 /// One kind's numbers since the start, over all apps, for the page for people.
@@ -75,6 +78,7 @@ impl Metrics {
             kinds: Kind::ALL.map(|kind| KindMetrics::new(&families, kind)),
             shared: Shared::new(families),
             audit: AuditMetrics::new(&mut catalog),
+            reconcile: ReconcileMetrics::new(&mut catalog, apps),
             catalog,
         }
     }
@@ -247,6 +251,12 @@ impl Metrics {
     /// Whether the audit log cannot be written: 1, else 0.
     pub fn set_audit_failing(&self, failing: i64) {
         self.audit.failing.set(failing);
+    }
+
+    /// A settled job was asked for some minutes later; `result` is a word from a closed list, and
+    /// `fen` what has drifted apart.
+    pub fn reconciled(&self, app: &AppName, result: &'static str, fen: u64) {
+        self.reconcile.count(app, result, fen);
     }
 
     /// Whether the broker can be expected to answer.

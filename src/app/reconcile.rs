@@ -6,6 +6,7 @@
 
 pub mod bill;
 pub mod books;
+pub mod drift;
 pub mod events;
 mod sample;
 pub mod window;

@@ -38,6 +38,7 @@ use crate::ports::clock::{Clock, Random};
 use crate::ports::gateway::Gateway;
 use crate::ports::ledger::Ledger;
 
+pub(in crate::app) use self::calls::signal_of_finding;
 use self::fairness::Fairness;
 pub use self::fairness::FairnessOptions;
 use self::notice::Turns;

@@ -115,6 +115,7 @@ pub const KEYS: &[Key] = &[
     read("audit.rotate_bytes"),
     read("audit.keep"),
     read("audit.sync"),
+    read("reconcile.rate_per_minute"),
     read("log.format"),
     read("log.level"),
     read("shutdown.grace"),

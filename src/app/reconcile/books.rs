@@ -89,8 +89,8 @@ struct Held {
     amount: Fen,
     ended: Ended,
     place: Place,
-    order: Option<OrderRef>,
-    numbers: Option<AlipayNumbers>,
+    /// What Alipay is asked for; `None` where no money moves.
+    target: Option<QueryTarget>,
     /// Of the data that its event must have.
     event: Fingerprint,
     events: u32,
@@ -170,7 +170,6 @@ impl Books {
             return Err(TooMany);
         }
         let operation_id = outcome.resolution.operation_id().cloned();
-        let numbers = AlipayNumbers::of(outcome.auth_no.as_ref(), operation_id.as_ref());
         if let Some(operation_id) = &operation_id {
             self.by_operation.insert(operation_id.clone(), key.clone());
         }
@@ -181,18 +180,12 @@ impl Books {
                 keys.push(key.clone());
             }
         }
-        let order = match (&outcome.out_order_no, &outcome.auth_no) {
-            (Some(number), _) => Some(OrderRef::OutOrderNo(number.clone())),
-            (None, Some(number)) => Some(OrderRef::AuthNo(number.clone())),
-            (None, None) => None,
-        };
         let held = Held {
             kind: outcome.kind,
             amount: outcome.amount,
             ended: Ended::of(&outcome.resolution),
             place,
-            order,
-            numbers,
+            target: query_target(key, outcome),
             event: event_digest(key, outcome),
             events: 0,
             rows: 0,
@@ -231,23 +224,11 @@ impl Books {
     /// that moved money or might have.
     #[must_use]
     pub fn askable(&self) -> Vec<(JobKey, QueryTarget)> {
-        let mut askable = Vec::new();
-        for (key, held) in &self.entries {
-            if held.place != Place::Inside || !moves_money(held.kind) {
-                continue;
-            }
-            let by_alipay = held.numbers.as_ref().map(AlipayNumbers::target);
-            let target = by_alipay.or_else(|| {
-                Some(QueryTarget {
-                    order: held.order.clone()?,
-                    operation: OperationRef::OutRequestNo(key.out_request_no.clone()),
-                })
-            });
-            if let Some(target) = target {
-                askable.push((key.clone(), target));
-            }
-        }
-        askable
+        let inside = self.entries.iter();
+        inside
+            .filter(|(_, held)| held.place == Place::Inside)
+            .filter_map(|(key, held)| Some((key.clone(), held.target.clone()?)))
+            .collect()
     }
 
     /// Enters what Alipay answered about a job.
@@ -423,25 +404,73 @@ impl Held {
     }
 }
 
+/// What an answer says of an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Checked {
+    /// The same.
+    Equal,
+    /// Something else, about so many fen.
+    Differs(DifferenceKind, u64),
+    /// Nothing.
+    Unanswered,
+}
+
+/// Holds one outcome against one answer.
+pub(super) fn check(outcome: &Outcome, finding: &Finding) -> Checked {
+    let (ended, amount) = (Ended::of(&outcome.resolution), outcome.amount);
+    match finding {
+        Finding::Found(operation) => match judge(ended, amount, operation) {
+            None => Checked::Equal,
+            Some(kind) => Checked::Differs(kind, fen_of(kind, amount, operation)),
+        },
+        Finding::NotFound if ended == Ended::Succeeded => {
+            Checked::Differs(DifferenceKind::NotAtAlipay, amount.get())
+        }
+        Finding::NotFound => Checked::Equal,
+        Finding::Unknown(_) | Finding::NotExecuted(_) | Finding::Blocked(_) => Checked::Unanswered,
+    }
+}
+
+/// What the operation of an outcome is found by: Alipay's numbers where both are known, else the
+/// merchant's. `None` where no money moves by it.
+pub(super) fn query_target(key: &JobKey, outcome: &Outcome) -> Option<QueryTarget> {
+    if !moves_money(outcome.kind) {
+        return None;
+    }
+    let operation_id = outcome.resolution.operation_id();
+    if let Some(numbers) = AlipayNumbers::of(outcome.auth_no.as_ref(), operation_id) {
+        return Some(numbers.target());
+    }
+    let order = match (&outcome.out_order_no, &outcome.auth_no) {
+        (Some(number), _) => OrderRef::OutOrderNo(number.clone()),
+        (None, Some(number)) => OrderRef::AuthNo(number.clone()),
+        (None, None) => return None,
+    };
+    Some(QueryTarget {
+        order,
+        operation: OperationRef::OutRequestNo(key.out_request_no.clone()),
+    })
+}
+
 fn compare_operation(key: &JobKey, held: &Held, operation: &Operation) -> Option<Difference> {
     let kind = judge(held.ended, held.amount, operation)?;
     let amount = operation.amount.unwrap_or(held.amount);
     let other = format!("{} {amount}", status_word(operation.status));
-    let fen = match kind {
-        DifferenceKind::Amount => held.amount.get().abs_diff(amount.get()),
-        DifferenceKind::Result
-        | DifferenceKind::NotInLedger
-        | DifferenceKind::NotAtAlipay
-        | DifferenceKind::PaidTwice
-        | DifferenceKind::Unsettled
-        | DifferenceKind::EventMissing
-        | DifferenceKind::EventUnequal
-        | DifferenceKind::EventNotInLedger => amount.get(),
-    };
+    let fen = fen_of(kind, held.amount, operation);
     Some(Difference {
         fen,
         ..held.differs(key, kind, other)
     })
+}
+
+/// Of different amounts the difference, else what Alipay has.
+fn fen_of(kind: DifferenceKind, amount: Fen, operation: &Operation) -> u64 {
+    let found = operation.amount.unwrap_or(amount);
+    if kind == DifferenceKind::Amount {
+        amount.get().abs_diff(found.get())
+    } else {
+        found.get()
+    }
 }
 
 fn judge(ended: Ended, amount: Fen, operation: &Operation) -> Option<DifferenceKind> {

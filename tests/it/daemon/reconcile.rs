@@ -69,7 +69,12 @@ fn sum(report: &Value, kind: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn four_books_are_equal_after_a_burst_and_every_planted_difference_is_found() {
-    let world = World::start("reconcile", WorldOptions::default()).await;
+    let options = WorldOptions {
+        // Nothing is due before five minutes have passed: it must do no harm meanwhile.
+        settings: &[("HONGBAOD__RECONCILE__RATE_PER_MINUTE", "600")],
+        ..WorldOptions::default()
+    };
+    let world = World::start("reconcile", options).await;
     world.set_faults(super::agreement::FAULTS).await;
     let mut daemon = world.daemon().await;
     let subscriber = world.subscribe().await;
@@ -84,6 +89,8 @@ async fn four_books_are_equal_after_a_burst_and_every_planted_difference_is_foun
         .await;
     watch.signal("INT");
     assert_eq!(watch.exit_code().await, Some(0));
+    let checked = daemon.count("hongbaod_reconcile_checked_total", "").await;
+    assert_eq!(checked, 0);
     assert_eq!(daemon.process.terminate().await, Some(0));
     world.set_faults("{}").await;
 
