@@ -3,6 +3,7 @@
 pub mod admin_server;
 pub mod alipay_setup;
 pub mod assembly;
+pub mod audit;
 pub mod bench;
 pub mod check;
 pub mod client;
@@ -21,6 +22,7 @@ pub mod order_signing;
 pub mod outcome_event;
 pub mod resolve;
 pub mod remedy;
+pub mod reconcile;
 pub mod show;
 pub mod shutdown;
 pub mod submission;

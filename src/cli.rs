@@ -1,6 +1,7 @@
 //! The words for operators: arguments, help texts, output, exit codes. What the commands do is in
 //! [`crate::app`] and [`crate::sandbox`].
 
+mod audit;
 mod bench;
 mod check;
 mod codes;
@@ -16,6 +17,7 @@ mod pause;
 mod resolve;
 mod list;
 mod man;
+mod reconcile;
 mod run;
 mod sandbox;
 mod show;
@@ -102,6 +104,12 @@ enum Command {
     /// Look at the dead letters, publish them again, or throw them away.
     #[command(after_help = dead::EXAMPLES)]
     Dead(dead::DeadArgs),
+    /// Verify the audit log, or show what it says of one job.
+    #[command(after_help = audit::EXAMPLES)]
+    Audit(audit::AuditArgs),
+    /// Compare the ledger with the events and with Alipay; change nothing.
+    #[command(after_help = reconcile::EXAMPLES)]
+    Reconcile(Box<reconcile::ReconcileArgs>),
     /// Sign an order that a person pays in Alipay's app or on its page.
     #[command(after_help = sign::EXAMPLES)]
     Sign(Box<sign::SignArgs>),
@@ -162,6 +170,8 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Resolve(args) => block_on(resolve::execute(args, named)),
         Command::List(args) => block_on(list::execute(args, named)),
         Command::Dead(args) => block_on(dead::execute(args, named)),
+        Command::Audit(args) => audit::execute(&args, named),
+        Command::Reconcile(args) => block_on(reconcile::execute(*args, named)),
         Command::Sign(args) => sign::execute(&args, named),
         Command::Codes(args) => codes::execute(&args, named),
         Command::Bench(args) => block_on(bench::execute(args, named)),

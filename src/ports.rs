@@ -3,6 +3,7 @@
 //! Each trait says in its docs what an implementation promises; the contract suites under
 //! `tests/it` hold every implementation to it. No driver's type appears in a signature.
 
+pub mod audit;
 pub mod broker;
 pub mod clock;
 pub mod gateway;

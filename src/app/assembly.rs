@@ -1,6 +1,7 @@
 //! Puts the parts together as the configuration says: ports, pacing, metrics, worker.
 
 use std::error::Error;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +15,11 @@ use crate::adapters::rabbitmq::{Prefetch, RabbitmqBroker, RabbitmqOptions, Rabbi
 use crate::adapters::random::SystemRandom;
 use crate::adapters::redis_ledger::{RedisLedger, RedisLedgerOptions, RedisTls};
 use crate::app::alipay_setup;
+use crate::app::audit;
 use crate::app::config::{Config, ConfigProblem, Problems, ServerUrl, Servers};
 use crate::app::metrics::Metrics;
+use crate::app::reconcile::drift::Drift;
+use crate::app::witness::{Witness, Witnesses};
 use crate::app::worker::{FairnessOptions, Ports, Worker, WorkerOptions};
 use crate::domain::ident::AppName;
 use crate::lifecycle::Policy;
@@ -61,6 +65,10 @@ pub struct Assembly {
     pub alipay: Arc<AlipayGateway>,
     /// What tells true notifications from others.
     pub notifications: Arc<dyn Notifications>,
+    /// The audit log, where one is configured: to be closed once the worker has ended.
+    pub audit: Option<Arc<audit::writer::Writer>>,
+    /// A sample of what is settled, where Alipay is asked about it.
+    pub drift: Option<Arc<Drift>>,
     /// The embedded broker, where there is one: `demo` feeds it.
     pub embedded: Option<Arc<MemoryBroker>>,
 }
@@ -155,11 +163,23 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
         switches: Some(switches),
     };
     let options = worker_options(config, default_app)?;
-    let worker = Worker::new(
+    let audit = audit(config, &ports.clock, &metrics)?;
+    let mut witnesses = Witnesses::default();
+    if let Some(audit) = &audit {
+        let audit: Arc<dyn Witness> = Arc::<audit::writer::Writer>::clone(audit);
+        witnesses.0.push(audit);
+    }
+    let rate = NonZeroU32::new(config.reconcile.rate_per_minute);
+    let drift = rate.map(|rate| Arc::new(Drift::new(rate, Arc::clone(&ports.random))));
+    if let Some(drift) = &drift {
+        let drift: Arc<dyn Witness> = Arc::<Drift>::clone(drift);
+        witnesses.0.push(drift);
+    }
+    let worker = Worker::witnessed(
         ports.clone(),
         options,
         Arc::clone(&pacing),
-        Arc::clone(&metrics),
+        (Arc::clone(&metrics), witnesses),
     );
     Ok(Assembly {
         worker,
@@ -168,7 +188,22 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
         metrics,
         alipay,
         notifications,
+        audit,
+        drift,
         embedded,
+    })
+}
+
+/// Last of all: the log shall not tell of processes that never came to work.
+fn audit(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<Arc<audit::writer::Writer>>, StartError> {
+    audit::start(config, clock, metrics).map_err(|error| {
+        let remedy = "name a file that this user may append to, in a directory that is there";
+        let problem = config.problem("audit.file", error.with_cause(), remedy.to_owned());
+        StartError::Config(Problems::new(vec![problem]))
     })
 }
 

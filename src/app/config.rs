@@ -11,6 +11,7 @@
 //! [`Config::problem`].
 
 mod alipay;
+mod audit;
 mod document;
 pub mod keys;
 mod lanes;
@@ -19,6 +20,7 @@ mod payments;
 mod problem;
 mod process;
 mod reader;
+mod reconcile;
 mod redis;
 mod servers;
 #[cfg(test)]
@@ -40,6 +42,7 @@ pub use crate::app::config::alipay::{
     AlipayAppConfig, AlipayCertificates, AlipayCodes, AlipayConfig, Charset, ExpirySpelling,
     KeyField, KeyFile, SignType,
 };
+pub use crate::app::config::audit::{AuditConfig, AuditSync};
 pub use crate::app::config::lanes::FairnessConfig;
 pub use crate::app::config::notify::{Network, NotifyConfig};
 pub use crate::app::config::payments::{LedgerConfig, PacingConfig, RetryConfig};
@@ -48,6 +51,7 @@ pub use crate::app::config::process::{
     AdminConfig, LogConfig, LogFormat, LogLevel, ShutdownConfig,
 };
 pub use crate::app::config::reader::read_again;
+pub use crate::app::config::reconcile::ReconcileConfig;
 pub use crate::app::config::redis::RedisConfig;
 pub use crate::app::config::servers::{Prefetch, RabbitmqConfig, ServerUrl, Servers};
 pub use crate::app::config::tls::TlsConfig;
@@ -78,6 +82,10 @@ pub struct Config {
     pub admin: AdminConfig,
     /// `[notify]`.
     pub notify: NotifyConfig,
+    /// `[audit]`.
+    pub audit: AuditConfig,
+    /// `[reconcile]`.
+    pub reconcile: ReconcileConfig,
     /// `[log]`.
     pub log: LogConfig,
     /// `[trace]`.
@@ -270,6 +278,8 @@ impl Config {
             fairness: FairnessConfig::read(reader),
             admin: AdminConfig::read(reader),
             notify: NotifyConfig::read(reader),
+            audit: AuditConfig::read(reader),
+            reconcile: ReconcileConfig::read(reader),
             log: LogConfig::read(reader),
             trace: TraceConfig::read(reader),
             shutdown: ShutdownConfig::read(reader),

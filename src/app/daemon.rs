@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -12,6 +13,7 @@ use crate::app::assembly::{self, Assembly};
 use crate::app::config::Config;
 use crate::app::key_watch::KeyWatch;
 use crate::app::notify_server::{self, NotifyServer, NotifyServerError, NotifySources};
+use crate::app::reconcile::drift::DriftPorts;
 use crate::app::shutdown;
 use crate::domain::ident::AppName;
 use crate::domain::job::Kind;
@@ -88,10 +90,15 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
         Arc::clone(&assembly.ports.clock),
     );
     let watching = tokio::spawn(watching.run(hang_up));
+    let checking = checking(&assembly);
     let beating = tokio::spawn(beat(Arc::clone(&assembly.ports.clock), heartbeat));
     assembly.worker.run(stop, config.shutdown.grace).await;
     beating.abort();
     watching.abort();
+    checking.abort();
+    if let Some(audit) = &assembly.audit {
+        audit.close().await;
+    }
     servers.cancel();
     admin.stopped().await;
     if let Some(notify) = notify {
@@ -123,6 +130,22 @@ async fn notify(
     };
     let server = notify_server::serve(listen, &config.notify, sources, stop);
     server.await.map(Some)
+}
+
+/// Asks Alipay about a little of what is settled, where that is configured.
+fn checking(assembly: &Assembly) -> JoinHandle<()> {
+    let ports = DriftPorts {
+        gateway: Arc::clone(&assembly.ports.gateway),
+        pacing: Arc::clone(&assembly.pacing),
+        clock: Arc::clone(&assembly.ports.clock),
+        metrics: Arc::clone(&assembly.metrics),
+    };
+    let drift = assembly.drift.clone();
+    tokio::spawn(async move {
+        if let Some(drift) = drift {
+            drift.run(ports).await;
+        }
+    })
 }
 
 async fn beat(clock: Arc<dyn crate::ports::clock::Clock>, heartbeat: Arc<Heartbeat>) {

@@ -4,17 +4,21 @@
 //! Labels are words from closed lists and the names of configured apps, never an id. What is
 //! counted per job was resolved once at the start, so that counting is one atomic addition.
 
+mod audit;
 mod catalog;
 mod families;
 mod notifications;
+mod reconcile;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use prometheus::IntGauge;
 
+use crate::app::metrics::audit::AuditMetrics;
 use crate::app::metrics::catalog::Catalog;
 use crate::app::metrics::families::{AppMetrics, JobResult, KindMetrics, Shared};
+use crate::app::metrics::reconcile::ReconcileMetrics;
 use crate::domain::ident::AppName;
 use crate::domain::job::Kind;
 use crate::domain::money::Fen;
@@ -35,6 +39,8 @@ pub struct Metrics {
     apps: BTreeMap<AppName, AppMetrics>,
     kinds: [KindMetrics; Kind::ALL.len()],
     shared: Shared,
+    audit: AuditMetrics,
+    reconcile: ReconcileMetrics,
 }
 
 /// One kind's numbers since the start, over all apps, for the page for people.
@@ -72,6 +78,8 @@ impl Metrics {
             apps: apps.iter().map(children).collect(),
             kinds: Kind::ALL.map(|kind| KindMetrics::new(&families, kind)),
             shared: Shared::new(families),
+            audit: AuditMetrics::new(&mut catalog),
+            reconcile: ReconcileMetrics::new(&mut catalog, apps),
             catalog,
         }
     }
@@ -233,6 +241,28 @@ impl Metrics {
             .certificate_expiry
             .with_label_values(&[app.as_str(), which])
             .set(not_after);
+    }
+
+    /// So many lines were written to the audit log.
+    pub fn audit_written(&self, lines: usize) {
+        let lines = u64::try_from(lines).unwrap_or(u64::MAX);
+        self.audit.written.inc_by(lines);
+    }
+
+    /// So many lines will never be in the audit log.
+    pub fn audit_lost(&self, lines: u64) {
+        self.audit.lost.inc_by(lines);
+    }
+
+    /// Whether the audit log cannot be written: 1, else 0.
+    pub fn set_audit_failing(&self, failing: i64) {
+        self.audit.failing.set(failing);
+    }
+
+    /// A settled job was asked for some minutes later; `result` is a word from a closed list, and
+    /// `fen` what has drifted apart.
+    pub fn reconciled(&self, app: &AppName, result: &'static str, fen: u64) {
+        self.reconcile.count(app, result, fen);
     }
 
     /// Whether the broker can be expected to answer.

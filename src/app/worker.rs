@@ -40,6 +40,7 @@ use crate::ports::gateway::Gateway;
 use crate::ports::ledger::Ledger;
 use crate::ports::switches::Switches;
 
+pub(in crate::app) use self::calls::signal_of_finding;
 use self::fairness::Fairness;
 pub use self::fairness::FairnessOptions;
 use self::notice::Turns;

@@ -3,6 +3,7 @@
 //! compared job by job.
 
 pub(crate) mod agreement;
+mod audit;
 mod bad_start;
 pub(crate) mod books;
 pub(crate) mod broker;
@@ -12,6 +13,7 @@ mod pausing;
 pub(crate) mod plan;
 pub(crate) mod process;
 mod quiet;
+mod reconcile;
 mod rotation;
 mod server_loss;
 mod termination;

@@ -10,6 +10,7 @@
 
 mod admin_server;
 mod alone;
+mod audit;
 mod broker_contract;
 mod certificates;
 mod cli;

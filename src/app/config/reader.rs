@@ -139,6 +139,13 @@ impl Reader {
         self.value(key, values::address).unwrap_or(default)
     }
 
+    /// Reads the path of a file that need not be there; a relative one starts from the
+    /// configuration's directory.
+    pub(super) fn path(&mut self, key: &str) -> Option<PathBuf> {
+        let path = self.value(key, |raw| values::text(raw).map(PathBuf::from))?;
+        Some(self.directory.join(path))
+    }
+
     /// Reads a value by a function of the caller; `None` if it is absent or wrong.
     pub(super) fn value<T>(
         &mut self,

@@ -234,7 +234,7 @@ fn codes_of_blockage(blockage: &Blockage) -> (Option<&str>, Option<&str>) {
     (Some(&blockage.code), blockage.sub_code.as_deref())
 }
 
-pub(super) fn signal_of_finding(finding: &Finding) -> Signal {
+pub(in crate::app) fn signal_of_finding(finding: &Finding) -> Signal {
     match finding {
         Finding::Found(_) | Finding::NotFound => Signal::Answered,
         Finding::Unknown(doubt) => signal_of_doubt(doubt),

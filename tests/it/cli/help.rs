@@ -5,7 +5,7 @@ use tempfile::TempDir;
 
 use crate::cli::{Ended, run};
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: &[&str] = &[
     "run",
     "demo",
     "sandbox",
@@ -18,6 +18,8 @@ const COMMANDS: [&str; 12] = [
     "resolve",
     "list",
     "dead",
+    "audit",
+    "reconcile",
     "codes",
     "completions",
     "man",

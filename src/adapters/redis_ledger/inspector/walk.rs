@@ -55,6 +55,42 @@ impl RedisInspector {
         &self,
         cursor: ScanCursor,
     ) -> Result<(Vec<JobKey>, ScanCursor), LedgerError> {
+        let (jobs, next) = self.step(cursor).await?;
+        let heads: Vec<Vec<u8>> = self.ask_each(&jobs, first_byte).await?;
+        let unsettled = jobs
+            .into_iter()
+            .zip(heads)
+            .filter(|(_, head)| head.first().is_some_and(|head| !is_settled(*head)))
+            .map(|(job, _)| job)
+            .collect();
+        Ok((unsettled, next))
+    }
+
+    /// As [`RedisInspector::walked`], with every entry, settled or not; what expired between the two
+    /// looks is left out, and what is written meanwhile may be met or not.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`].
+    pub async fn scan(
+        &self,
+        cursor: ScanCursor,
+    ) -> Result<(Vec<(JobKey, Entry)>, ScanCursor), LedgerError> {
+        let (jobs, next) = self.step(cursor).await?;
+        let looked = self.read_all(&jobs).await?;
+        let mut entries = Vec::with_capacity(jobs.len());
+        for (key, looked) in jobs.into_iter().zip(looked) {
+            match looked {
+                Looked::Absent => {}
+                Looked::Entry(entry) => entries.push((key, *entry)),
+                Looked::Unreadable(reason) => return Err(LedgerError::Unreadable { key, reason }),
+            }
+        }
+        Ok((entries, next))
+    }
+
+    /// The jobs whose keys one step met, and where to go on.
+    async fn step(&self, cursor: ScanCursor) -> Result<(Vec<JobKey>, ScanCursor), LedgerError> {
         let Some((_, link)) = self.links.get(usize::from(cursor.server)) else {
             return Err(LedgerError::Unavailable(Box::new(NoAnswer::NotConnected)));
         };
@@ -70,14 +106,7 @@ impl RedisInspector {
             .iter()
             .filter_map(|name| self.supervisor.keys.job_of_entry(name))
             .collect();
-        let heads: Vec<Vec<u8>> = self.ask_each(&jobs, first_byte).await?;
-        let unsettled = jobs
-            .into_iter()
-            .zip(heads)
-            .filter(|(_, head)| head.first().is_some_and(|head| !is_settled(*head)))
-            .map(|(job, _)| job)
-            .collect();
-        Ok((unsettled, self.after(cursor, position)))
+        Ok((jobs, self.after(cursor, position)))
     }
 
     /// Reads the entries of many jobs, in their order, in one exchange with each master.

@@ -51,6 +51,11 @@ fn a_mistake_is_told_with_its_line_its_key_and_what_is_right() {
         ("alipay", "gateway = \"openapi.alipay.com\"", "alipay.gateway: \"openapi.alipay.com\" is not such a URL; write http:// or https://, a host and a path, without user, query or fragment".into()),
         ("alipay.codes", "final = [\"A B\"]", "alipay.codes.final: \"A B\" is not a code; write 1 to 128 of A-Z, a-z, 0-9, _, dot and -".into()),
         ("admin", "listen = \"localhost:9464\"", "admin.listen: \"localhost:9464\" is not an address; write ip:port, for example \"127.0.0.1:9464\" or \"[::1]:9464\"".into()),
+        ("audit", "file = \"\"", "audit.file: is empty; write a value, or take the key out".into()),
+        ("audit", "rotate_bytes = 1024", "audit.rotate_bytes: 1024 is out of range; write a whole number from 65536 to 4294967295".into()),
+        ("audit", "keep = -1", "audit.keep: -1 is out of range; write a whole number from 0 to 100000".into()),
+        ("audit", "sync = \"always\"", "audit.sync: \"always\" is none of the words; write \"batch\" or \"never\"".into()),
+        ("reconcile", "rate_per_minute = 601", "reconcile.rate_per_minute: 601 is out of range; write a whole number from 0 to 600".into()),
         ("notify", "listen = \"0.0.0.0\"", "notify.listen: \"0.0.0.0\" is not an address; write ip:port, for example \"127.0.0.1:9464\" or \"[::1]:9464\"".into()),
         ("notify", "rate_per_source = 0", "notify.rate_per_source: 0 is out of range; write a whole number from 1 to 1000000".into()),
         ("notify", "trusted_proxies = [\"10.0.0.0/33\"]", "notify.trusted_proxies: \"10.0.0.0/33\" is no network; write for example [\"10.0.0.0/8\", \"192.0.2.7\"]".into()),
@@ -61,7 +66,7 @@ fn a_mistake_is_told_with_its_line_its_key_and_what_is_right() {
     for (table, line, message) in cases {
         let told = with_app(&format!("[{table}]\n{line}"), &[]).unwrap_err();
         if message == "no such key" {
-            let tables = "rabbitmq, redis, ledger, alipay, retry, pacing, fairness, admin, notify, log, shutdown";
+            let tables = "rabbitmq, redis, ledger, alipay, retry, pacing, fairness, admin, notify, audit, reconcile, log, shutdown";
             let message = format!("config.toml:1: {table}: no such key; the tables are {tables}");
             assert_eq!(told, message);
         } else {
