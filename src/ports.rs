@@ -6,6 +6,7 @@
 pub mod broker;
 pub mod clock;
 pub mod gateway;
+pub mod history;
 pub mod ledger;
 pub mod notifications;
 pub mod rate;

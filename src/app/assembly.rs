@@ -9,13 +9,17 @@ use secrecy::SecretString;
 use crate::adapters::alipay::{AlipayError, AlipayGateway, AlipayOptions};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::memory_broker::MemoryBroker;
+use crate::adapters::memory_history::MemoryHistory;
 use crate::adapters::memory_ledger::MemoryLedger;
 use crate::adapters::rabbitmq::{Prefetch, RabbitmqBroker, RabbitmqOptions, RabbitmqTls};
 use crate::adapters::random::SystemRandom;
 use crate::adapters::redis_ledger::{RedisLedger, RedisLedgerOptions, RedisTls};
 use crate::app::alipay_setup;
-use crate::app::config::{Config, ConfigProblem, Problems, ServerUrl, Servers};
+use crate::app::config::{Config, ConfigProblem, Problems, ServerUrl, Servers, replica_name};
+use crate::app::history::HistoryWriter;
 use crate::app::metrics::Metrics;
+use crate::app::recent::Recent;
+use crate::app::witness::{Witness, Witnesses};
 use crate::app::worker::{FairnessOptions, Ports, Worker, WorkerOptions};
 use crate::domain::ident::AppName;
 use crate::lifecycle::Policy;
@@ -25,6 +29,7 @@ use crate::pacing::{Pacing, PacingOptions};
 use crate::ports::broker::Broker;
 use crate::ports::clock::{Clock, Random};
 use crate::ports::gateway::{CallObserver, Gateway as _};
+use crate::ports::history::History;
 use crate::ports::ledger::Ledger;
 use crate::ports::notifications::Notifications;
 use crate::ports::rate::SharedRate;
@@ -60,6 +65,12 @@ pub struct Assembly {
     pub alipay: Arc<AlipayGateway>,
     /// What tells true notifications from others.
     pub notifications: Arc<dyn Notifications>,
+    /// The calls of jobs that needed more than one.
+    pub history: Arc<dyn History>,
+    /// What happened lately, for the page.
+    pub recent: Arc<Recent>,
+    /// For jobs that name no app.
+    pub default_app: Option<AppName>,
     /// The embedded broker, where there is one: `demo` feeds it.
     pub embedded: Option<Arc<MemoryBroker>>,
 }
@@ -130,7 +141,11 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
         gateway,
     } = parts;
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
-    let (ledger, rate) = ledger(config, &clock, &random).await?;
+    let Memory {
+        ledger,
+        history,
+        rate,
+    } = memory(config, &clock, &random).await?;
     let (options, paced) = (pacing_options(config), Arc::clone(&clock));
     let pacing = match rate {
         Some(rate) => Pacing::shared(options, &apps, paced, rate),
@@ -148,12 +163,14 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
         clock,
         random,
     };
-    let options = worker_options(config, default_app)?;
-    let worker = Worker::new(
+    let options = worker_options(config, default_app.clone())?;
+    let recent = Recent::new(ports.clock.now(), replica_name());
+    let witnesses = witnesses(config, &history, &recent, &metrics);
+    let worker = Worker::witnessed(
         ports.clone(),
         options,
         Arc::clone(&pacing),
-        Arc::clone(&metrics),
+        (Arc::clone(&metrics), witnesses),
     );
     Ok(Assembly {
         worker,
@@ -162,8 +179,27 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
         metrics,
         alipay,
         notifications,
+        history,
+        recent,
+        default_app,
         embedded,
     })
+}
+
+/// Whoever is told what the worker does, beside the metrics.
+fn witnesses(
+    config: &Config,
+    history: &Arc<dyn History>,
+    recent: &Arc<Recent>,
+    metrics: &Arc<Metrics>,
+) -> Witnesses {
+    let writer: Arc<dyn Witness> = HistoryWriter::start(
+        Arc::clone(history),
+        Arc::clone(metrics),
+        recent.replica.clone(),
+        config.ledger.retention,
+    );
+    Witnesses(vec![writer, Arc::<Recent>::clone(recent)])
 }
 
 fn gateway(
@@ -246,21 +282,34 @@ fn worker_options(
     })
 }
 
-type LedgerAndRate = (Arc<dyn Ledger>, Option<Arc<dyn SharedRate>>);
+/// What remembers: one connection to Redis, or this process.
+struct Memory {
+    ledger: Arc<dyn Ledger>,
+    history: Arc<dyn History>,
+    rate: Option<Arc<dyn SharedRate>>,
+}
 
-async fn ledger(
+async fn memory(
     config: &Config,
     clock: &Arc<dyn Clock>,
     random: &Arc<dyn Random>,
-) -> Result<LedgerAndRate, StartError> {
+) -> Result<Memory, StartError> {
     let Some(options) = redis_options(config) else {
-        return Ok((Arc::new(MemoryLedger::new()), None));
+        return Ok(Memory {
+            ledger: Arc::new(MemoryLedger::new()),
+            history: Arc::new(MemoryHistory::new()),
+            rate: None,
+        });
     };
     match RedisLedger::connect(options, Arc::clone(clock), Arc::clone(random)).await {
         Ok(ledger) => {
             let ledger = Arc::new(ledger);
             let rate: Arc<dyn SharedRate> = Arc::<RedisLedger>::clone(&ledger);
-            Ok((ledger, Some(rate)))
+            Ok(Memory {
+                history: Arc::<RedisLedger>::clone(&ledger),
+                rate: Some(rate),
+                ledger,
+            })
         }
         Err(error) => Err(StartError::Server {
             server: "Redis",

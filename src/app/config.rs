@@ -20,6 +20,7 @@ mod problem;
 mod process;
 mod reader;
 mod redis;
+mod replica;
 mod servers;
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,7 @@ pub use crate::app::config::process::{
 };
 pub use crate::app::config::reader::read_again;
 pub use crate::app::config::redis::RedisConfig;
+pub use crate::app::config::replica::replica_name;
 pub use crate::app::config::servers::{Prefetch, RabbitmqConfig, ServerUrl, Servers};
 pub use crate::app::config::tls::TlsConfig;
 

@@ -7,6 +7,7 @@
 mod catalog;
 mod families;
 mod notifications;
+mod samples;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::ports::ledger::{Connection, LedgerHealth};
 
 pub use crate::app::metrics::catalog::{Description, MetricType, Origin};
 pub use crate::app::metrics::notifications::{NotificationResult, Postponed, Unread};
+pub use crate::app::metrics::samples::{Alarms, Sample, Samples};
 
 /// All metrics, on a registry of their own.
 #[derive(Debug)]
@@ -227,6 +229,11 @@ impl Metrics {
             .certificate_expiry
             .with_label_values(&[app.as_str(), which])
             .set(not_after);
+    }
+
+    /// A note for the history of a job was lost.
+    pub fn history_dropped(&self) {
+        self.shared.history_dropped.inc();
     }
 
     /// Whether the broker can be expected to answer.

@@ -20,6 +20,7 @@ mod docs;
 mod faults;
 mod forms;
 mod gateway;
+mod history;
 mod house;
 mod lanes;
 mod layers;
