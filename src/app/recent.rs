@@ -1,7 +1,7 @@
 //! What happened lately in this process, kept for people: the newest outcomes, and incidents in
 //! words. Nothing of it is written anywhere, and no logon id is ever in it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ struct Kept {
     ended: u64,
     incidents: VecDeque<Incident>,
     since: Since,
+    /// The servers that were up at some time: before that their connections are on their way up.
+    met: BTreeSet<&'static str>,
     seen: Option<Situation>,
 }
 
@@ -124,10 +126,7 @@ impl Recent {
         let mut kept = self.kept();
         let kept = &mut *kept;
         let seen = kept.seen.replace(now.clone());
-        if let Some(seen) = &seen {
-            // At the very first look connections may still be on their way up.
-            note_servers(kept, seen, now);
-        }
+        note_servers(kept, seen.as_ref(), now);
         note_counters(kept, seen.as_ref(), now);
         for app in &now.apps {
             note_app(kept, app, now.at);
@@ -173,41 +172,60 @@ impl Kept {
     }
 }
 
-fn note_servers(kept: &mut Kept, seen: &Situation, now: &Situation) {
+fn note_servers(kept: &mut Kept, seen: Option<&Situation>, now: &Situation) {
     let ledger = change(&mut kept.since.ledger_down, now.ledger.connection, now.at);
     let broker = change(&mut kept.since.broker_down, now.broker, now.at);
-    for (change, lost, back) in [
+    for (server, connection, changed, lost, back) in [
         (
+            "Redis",
+            now.ledger.connection,
             ledger,
             "Redis is away, or refuses to write: no jobs are taken",
             "Redis is back: jobs are taken again",
         ),
-        (broker, "RabbitMQ is away", "RabbitMQ is back"),
+        (
+            "RabbitMQ",
+            now.broker,
+            broker,
+            "RabbitMQ is away",
+            "RabbitMQ is back",
+        ),
     ] {
-        match change {
-            Some(Connection::Down) => kept.incident(now.at, Level::Trouble, lost.to_owned()),
-            Some(Connection::Up) => kept.incident(now.at, Level::Well, back.to_owned()),
-            None => {}
+        match (connection, changed, kept.met.contains(server)) {
+            (Connection::Down, Changed::Yes, true) => {
+                kept.incident(now.at, Level::Trouble, lost.to_owned());
+            }
+            (Connection::Up, Changed::Yes, true) => {
+                kept.incident(now.at, Level::Well, back.to_owned());
+            }
+            (Connection::Up, Changed::Yes | Changed::No, false) => {
+                kept.met.insert(server);
+            }
+            (Connection::Up | Connection::Down, Changed::No, true)
+            | (Connection::Down, Changed::Yes | Changed::No, false) => {}
         }
     }
-    if now.draining && !seen.draining {
+    if now.draining && seen.is_some_and(|seen| !seen.draining) {
         let text = "This process is stopping: it takes no new jobs".to_owned();
         kept.incident(now.at, Level::Notice, text);
     }
 }
 
-/// Keeps since when something is down; `None` when nothing has changed.
-fn change(
-    down_since: &mut Option<UnixMillis>,
-    connection: Connection,
-    at: UnixMillis,
-) -> Option<Connection> {
+/// Whether a server's connection is another than at the last look.
+#[derive(Clone, Copy)]
+enum Changed {
+    Yes,
+    No,
+}
+
+/// Keeps since when something is down.
+fn change(down_since: &mut Option<UnixMillis>, connection: Connection, at: UnixMillis) -> Changed {
     match (connection, *down_since) {
         (Connection::Down, None) => *down_since = Some(at),
         (Connection::Up, Some(_)) => *down_since = None,
-        (Connection::Down, Some(_)) | (Connection::Up, None) => return None,
+        (Connection::Down, Some(_)) | (Connection::Up, None) => return Changed::No,
     }
-    Some(connection)
+    Changed::Yes
 }
 
 fn note_counters(kept: &mut Kept, seen: Option<&Situation>, now: &Situation) {
@@ -455,6 +473,26 @@ mod tests {
             .map(|(level, text)| (level, text.to_owned()))
         );
         assert!(recent.since().open.is_empty());
+    }
+
+    #[test]
+    fn connections_that_are_on_their_way_up_at_the_start_are_no_incident() {
+        let recent = Recent::new(UnixMillis(1), "one".to_owned());
+        let mut starting = well(1);
+        starting.broker = Connection::Down;
+        recent.observe(&starting);
+        recent.observe(&starting);
+        assert_eq!(recent.since().broker_down, Some(UnixMillis(1)));
+        recent.observe(&well(2));
+        assert_eq!(texts(&recent), []);
+        starting.at = UnixMillis(3);
+        recent.observe(&starting);
+        recent.observe(&well(4));
+        let expected = [
+            (Level::Well, "RabbitMQ is back".to_owned()),
+            (Level::Trouble, "RabbitMQ is away".to_owned()),
+        ];
+        assert_eq!(texts(&recent), expected);
     }
 
     #[test]

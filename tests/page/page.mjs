@@ -192,9 +192,7 @@ async function search(tab, world) {
     await tab.press("Tab");
     assert.match(await tab.evaluate("document.activeElement.innerText"), /Skip to the search/);
     await tab.press("Enter", "\r");
-    await tab.press("Tab");
-    const at = await tab.evaluate("document.activeElement.id || document.activeElement.innerText");
-    if (at !== "search") await tab.evaluate(`document.querySelector("#search").focus()`);
+    assert.equal(await tab.evaluate("document.activeElement.id"), "search");
     await tab.type(number);
     await tab.press("Enter", "\r");
     await tab.until("the timeline is there", `document.querySelectorAll("#life .timeline li").length === 3`);
@@ -226,13 +224,13 @@ async function burst(tab, world) {
     const queries = disbursements(40, "Q").map(({ out_order_no, out_request_no }) => ({ kind: "query", out_order_no, out_request_no }));
     world.submit([...disbursements(2400), ...queries]);
     const rate = `Number(document.querySelector("#kinds .card .big")?.firstChild?.data)`;
-    await tab.until("a rate is there", `${rate} > 20`);
+    await tab.until("a rate is there", `${rate} > 5`);
     await tab.until("it lasts", `document.querySelectorAll("#kinds .card").length === 2 && ${outcomes} === 100`);
     if (pictures) await new Promise((resolve) => setTimeout(resolve, 9_000));
     const card = await tab.text("#kinds .card");
     assert.match(card, /Job p50 · 95 · 99\s*≤ [\d.]+( m?s)? · (over )?[\d.]+( m?s)? · (over )?[\d.]+ m?s/);
     assert.match(card, /Succeeded\s*\d+(\.\d)? % of [\d,]+, last/);
-    assert.match(await tab.text("#apps"), /Calls now\s*\d+\/s disburse/);
+    await tab.until("calls are counted", `/Calls now\\s*[\\d.]+\\/s disburse/.test(document.querySelector("#apps").innerText)`);
     await picture(tab, "burst");
     await tab.scheme("dark");
     await picture(tab, "dark");
