@@ -7,6 +7,7 @@ pub mod audit;
 pub mod broker;
 pub mod clock;
 pub mod gateway;
+pub mod history;
 pub mod ledger;
 pub mod notifications;
 pub mod rate;

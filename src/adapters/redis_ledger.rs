@@ -9,6 +9,7 @@ mod cluster;
 mod connection;
 mod error;
 mod exchange;
+mod history;
 mod inspector;
 mod keys;
 mod locator;

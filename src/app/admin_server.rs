@@ -1,9 +1,13 @@
 //! The admin listener: health, metrics and a page for people.
 //!
-//! It has no password and serves whoever reaches it, so `admin.listen` stays inside. It takes
-//! nothing from a request but its path.
+//! It is for reading alone, and serves whoever reaches it, so `admin.listen` stays inside; with
+//! `admin.token` it serves health to everybody and the rest to whoever shows the token. It takes
+//! nothing from a request but its path, the number that is searched for, and that token.
 
+mod jobs;
 mod page;
+mod status;
+mod token;
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,30 +15,45 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Router, middleware};
+use secrecy::SecretString;
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::metrics::Metrics;
+use crate::app::recent::Recent;
+use crate::app::situation::{Situation, headline};
+use crate::domain::ident::AppName;
 use crate::domain::time::{Monotonic, millis};
 use crate::ports::clock::Clock;
+use crate::ports::history::History;
+use crate::ports::ledger::Ledger;
 
 /// A main loop that has not ticked for so long is stuck.
 pub const HEARTBEAT_AGE_MAX: Duration = Duration::from_secs(30);
 
-/// How often the page for people loads itself again, in seconds.
-const PAGE_REFRESH_SECONDS: u8 = 5;
+/// How often it is compared how things stand with how they stood, so that incidents are noted also
+/// while nobody looks.
+const OBSERVE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Nothing from elsewhere, no scripts: the page is one document.
-const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
-    form-action 'none'; frame-ancestors 'none'";
+/// Nothing from elsewhere, nothing inline, nothing sent anywhere.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+    img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+    frame-ancestors 'none'";
+
+const SCRIPT: &str = include_str!("admin_server/assets/app.js");
+const STYLE: &str = include_str!("admin_server/assets/app.css");
+const ICON: &str = include_str!("admin_server/assets/icon.svg");
 
 /// The content type of the Prometheus text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -66,6 +85,9 @@ pub enum ConditionState {
 
 /// Tells how every condition stands at the moment of the call. It must not block.
 pub type Readiness = Arc<dyn Fn() -> Vec<Condition> + Send + Sync>;
+
+/// Tells how this process stands at the moment of the call. It must not block.
+pub type Standing = Arc<dyn Fn() -> Situation + Send + Sync>;
 
 /// Brings the gauges that nobody pushes up to date; called before metrics are read. It must not
 /// block.
@@ -112,6 +134,43 @@ pub struct AdminSources {
     pub heartbeat: Arc<Heartbeat>,
     /// What the heartbeat is measured by.
     pub clock: Arc<dyn Clock>,
+    /// How this process stands.
+    pub situation: Standing,
+    /// What happened lately in it.
+    pub recent: Arc<Recent>,
+    /// Where jobs are looked up.
+    pub lookup: Lookup,
+    /// What opens everything but health; `None`: it is open.
+    pub token: Option<SecretString>,
+}
+
+/// Where jobs are looked up.
+#[derive(Clone)]
+pub struct Lookup {
+    /// What is remembered of a job.
+    pub ledger: Arc<dyn Ledger>,
+    /// Its calls.
+    pub history: Arc<dyn History>,
+    /// Of searches that name no app.
+    pub default_app: Option<AppName>,
+    turns: Arc<Semaphore>,
+}
+
+impl Lookup {
+    /// Makes one that lets few people search at a time.
+    #[must_use]
+    pub fn new(
+        ledger: Arc<dyn Ledger>,
+        history: Arc<dyn History>,
+        default_app: Option<AppName>,
+    ) -> Self {
+        Self {
+            ledger,
+            history,
+            default_app,
+            turns: Arc::new(Semaphore::new(jobs::SEARCHES_MAX)),
+        }
+    }
 }
 
 /// Why the admin listener cannot be opened.
@@ -175,20 +234,69 @@ pub async fn serve(
     let address = listener
         .local_addr()
         .map_err(|source| AdminServerError::Listen { listen, source })?;
-    let router = Router::new()
-        .route("/", get(page_for_people))
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .with_state(sources);
+    let router = router(sources.clone());
+    let ended = shutdown.clone();
     let server = axum::serve(listener, router)
-        .with_graceful_shutdown(async move { shutdown.cancelled().await });
+        .with_graceful_shutdown(async move { ended.cancelled().await });
     let task = tokio::spawn(async move {
-        if let Err(error) = server.await {
+        let observing = shutdown.run_until_cancelled(observe(&sources));
+        let (served, _) = tokio::join!(server.into_future(), observing);
+        if let Err(error) = served {
             tracing::error!(error = %error, "the admin server stopped");
         }
     });
     Ok(AdminServer { address, task })
+}
+
+fn router(sources: AdminSources) -> Router {
+    let open = Router::new()
+        .route("/", get(page_for_people))
+        .route(
+            "/app.js",
+            get(|| asset("text/javascript; charset=utf-8", SCRIPT)),
+        )
+        .route("/app.css", get(|| asset("text/css; charset=utf-8", STYLE)))
+        .route("/icon.svg", get(|| asset("image/svg+xml", ICON)))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz));
+    let guarded = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/api/status", get(status::status))
+        .route("/api/jobs/{number}", get(jobs::job))
+        .route_layer(middleware::from_fn_with_state(
+            sources.clone(),
+            token::guard,
+        ));
+    open.merge(guarded).with_state(sources)
+}
+
+async fn observe(sources: &AdminSources) {
+    loop {
+        sources.recent.observe(&(sources.situation)());
+        sources.clock.sleep(OBSERVE_INTERVAL).await;
+    }
+}
+
+/// A part of the page. Not kept by browsers: after an upgrade the page and its parts fit again.
+async fn asset(content_type: &'static str, text: &'static str) -> Response {
+    let headers = [
+        (CONTENT_TYPE, content_type),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        NO_STORE,
+    ];
+    (headers, text).into_response()
+}
+
+/// An answer in JSON.
+fn json_answer(status: StatusCode, body: &impl Serialize) -> Response {
+    // Texts, numbers and lists with texts as keys only: writing them as JSON cannot fail.
+    let body = serde_json::to_string(body).unwrap_or_default();
+    let headers = [
+        (CONTENT_TYPE, "application/json"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        NO_STORE,
+    ];
+    (status, headers, body).into_response()
 }
 
 async fn healthz(State(sources): State<AdminSources>) -> Response {
@@ -248,12 +356,26 @@ async fn metrics(State(sources): State<AdminSources>) -> Response {
     (headers, sources.metrics.encode()).into_response()
 }
 
+/// The page itself. Behind a token it says nothing of the daemon, as a browser cannot show the token
+/// before it has the page.
 async fn page_for_people(State(sources): State<AdminSources>) -> Response {
-    (sources.refresh)();
-    let page = page::render(&(sources.readiness)(), &sources.metrics.summary());
+    let page = if sources.token.is_some() {
+        page::without_state()
+    } else {
+        (sources.refresh)();
+        let now = (sources.situation)();
+        sources.recent.observe(&now);
+        page::with_state(
+            &headline(&now, &sources.recent.since()),
+            &(sources.readiness)(),
+            &sources.metrics.summary(),
+        )
+    };
     let headers = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (CONTENT_SECURITY_POLICY, PAGE_POLICY),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
         NO_STORE,
     ];
     (headers, page).into_response()

@@ -10,14 +10,17 @@ use secrecy::SecretString;
 use crate::adapters::alipay::{AlipayError, AlipayGateway, AlipayOptions};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::memory_broker::MemoryBroker;
+use crate::adapters::memory_history::MemoryHistory;
 use crate::adapters::memory_ledger::MemoryLedger;
 use crate::adapters::rabbitmq::{Prefetch, RabbitmqBroker, RabbitmqOptions, RabbitmqTls};
 use crate::adapters::random::SystemRandom;
 use crate::adapters::redis_ledger::{RedisLedger, RedisLedgerOptions, RedisTls};
 use crate::app::alipay_setup;
 use crate::app::audit;
-use crate::app::config::{Config, ConfigProblem, Problems, ServerUrl, Servers};
+use crate::app::config::{Config, ConfigProblem, Problems, ServerUrl, Servers, replica_name};
+use crate::app::history::HistoryWriter;
 use crate::app::metrics::Metrics;
+use crate::app::recent::Recent;
 use crate::app::reconcile::drift::Drift;
 use crate::app::witness::{Witness, Witnesses};
 use crate::app::worker::{FairnessOptions, Ports, Worker, WorkerOptions};
@@ -29,6 +32,7 @@ use crate::pacing::{Pacing, PacingOptions};
 use crate::ports::broker::Broker;
 use crate::ports::clock::{Clock, Random};
 use crate::ports::gateway::{CallObserver, Gateway as _};
+use crate::ports::history::History;
 use crate::ports::ledger::Ledger;
 use crate::ports::notifications::Notifications;
 use crate::ports::rate::SharedRate;
@@ -69,6 +73,12 @@ pub struct Assembly {
     pub audit: Option<Arc<audit::writer::Writer>>,
     /// A sample of what is settled, where Alipay is asked about it.
     pub drift: Option<Arc<Drift>>,
+    /// The calls of jobs that needed more than one.
+    pub history: Arc<dyn History>,
+    /// What happened lately, for the page.
+    pub recent: Arc<Recent>,
+    /// For jobs that name no app.
+    pub default_app: Option<AppName>,
     /// The embedded broker, where there is one: `demo` feeds it.
     pub embedded: Option<Arc<MemoryBroker>>,
 }
@@ -141,6 +151,7 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let Memory {
         ledger,
+        history,
         rate,
         switches,
     } = memory(config, &clock, &random).await?;
@@ -162,19 +173,16 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
         random,
         switches: Some(switches),
     };
-    let options = worker_options(config, default_app)?;
+    let options = worker_options(config, default_app.clone())?;
+    let recent = Recent::new(ports.clock.now(), replica_name());
+    let mut witnesses = witnesses(config, &history, &recent, &metrics);
     let audit = audit(config, &ports.clock, &metrics)?;
-    let mut witnesses = Witnesses::default();
-    if let Some(audit) = &audit {
-        let audit: Arc<dyn Witness> = Arc::<audit::writer::Writer>::clone(audit);
-        witnesses.0.push(audit);
-    }
+    let told = audit.clone().map(|audit| -> Arc<dyn Witness> { audit });
+    witnesses.0.extend(told);
     let rate = NonZeroU32::new(config.reconcile.rate_per_minute);
     let drift = rate.map(|rate| Arc::new(Drift::new(rate, Arc::clone(&ports.random))));
-    if let Some(drift) = &drift {
-        let drift: Arc<dyn Witness> = Arc::<Drift>::clone(drift);
-        witnesses.0.push(drift);
-    }
+    let told = drift.clone().map(|drift| -> Arc<dyn Witness> { drift });
+    witnesses.0.extend(told);
     let worker = Worker::witnessed(
         ports.clone(),
         options,
@@ -190,6 +198,9 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
         notifications,
         audit,
         drift,
+        history,
+        recent,
+        default_app,
         embedded,
     })
 }
@@ -205,6 +216,22 @@ fn audit(
         let problem = config.problem("audit.file", error.with_cause(), remedy.to_owned());
         StartError::Config(Problems::new(vec![problem]))
     })
+}
+
+/// Whoever is told what the worker does, beside the metrics.
+fn witnesses(
+    config: &Config,
+    history: &Arc<dyn History>,
+    recent: &Arc<Recent>,
+    metrics: &Arc<Metrics>,
+) -> Witnesses {
+    let writer: Arc<dyn Witness> = HistoryWriter::start(
+        Arc::clone(history),
+        Arc::clone(metrics),
+        recent.replica.clone(),
+        config.ledger.retention,
+    );
+    Witnesses(vec![writer, Arc::<Recent>::clone(recent)])
 }
 
 fn gateway(
@@ -296,9 +323,10 @@ fn worker_options(
     })
 }
 
-/// What all replicas share, in one server.
+/// What remembers: one connection to Redis, which all replicas share, or this process.
 struct Memory {
     ledger: Arc<dyn Ledger>,
+    history: Arc<dyn History>,
     rate: Option<Arc<dyn SharedRate>>,
     switches: Arc<dyn Switches>,
 }
@@ -313,6 +341,7 @@ async fn memory(
         return Ok(Memory {
             switches: Arc::<MemoryLedger>::clone(&ledger),
             ledger,
+            history: Arc::new(MemoryHistory::new()),
             rate: None,
         });
     };
@@ -320,6 +349,7 @@ async fn memory(
         Ok(ledger) => {
             let ledger = Arc::new(ledger);
             Ok(Memory {
+                history: Arc::<RedisLedger>::clone(&ledger),
                 rate: Some(Arc::<RedisLedger>::clone(&ledger)),
                 switches: Arc::<RedisLedger>::clone(&ledger),
                 ledger,

@@ -22,6 +22,7 @@ mod process;
 mod reader;
 mod reconcile;
 mod redis;
+mod replica;
 mod servers;
 #[cfg(test)]
 mod tests;
@@ -53,6 +54,7 @@ pub use crate::app::config::process::{
 pub use crate::app::config::reader::read_again;
 pub use crate::app::config::reconcile::ReconcileConfig;
 pub use crate::app::config::redis::RedisConfig;
+pub use crate::app::config::replica::replica_name;
 pub use crate::app::config::servers::{Prefetch, RabbitmqConfig, ServerUrl, Servers};
 pub use crate::app::config::tls::TlsConfig;
 pub use crate::app::config::trace::TraceConfig;

@@ -8,13 +8,16 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::app::admin_server::{self, AdminSources, Condition, ConditionState, Heartbeat};
+use crate::app::admin_server::{
+    self, AdminSources, Condition, ConditionState, Heartbeat, Lookup, Standing,
+};
 use crate::app::assembly::{self, Assembly};
 use crate::app::config::Config;
 use crate::app::key_watch::KeyWatch;
 use crate::app::notify_server::{self, NotifyServer, NotifyServerError, NotifySources};
 use crate::app::reconcile::drift::DriftPorts;
 use crate::app::shutdown;
+use crate::app::situation::{AppSituation, Situation};
 use crate::domain::ident::AppName;
 use crate::domain::job::Kind;
 use crate::domain::switch::SwitchKey;
@@ -54,7 +57,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     let heartbeat = Arc::new(Heartbeat::new(assembly.ports.clock.monotonic()));
     let admin = admin_server::serve(
         config.admin.listen,
-        sources(&assembly, &heartbeat),
+        sources(&config, &assembly, &heartbeat),
         servers.clone(),
     )
     .await;
@@ -156,7 +159,7 @@ async fn beat(clock: Arc<dyn crate::ports::clock::Clock>, heartbeat: Arc<Heartbe
 }
 
 /// What the admin pages show of a running assembly.
-pub fn sources(assembly: &Assembly, heartbeat: &Arc<Heartbeat>) -> AdminSources {
+pub fn sources(config: &Config, assembly: &Assembly, heartbeat: &Arc<Heartbeat>) -> AdminSources {
     let (worker, ports) = (Arc::clone(&assembly.worker), assembly.ports.clone());
     let pacing = Arc::clone(&assembly.pacing);
     let readiness = move || {
@@ -204,6 +207,46 @@ pub fn sources(assembly: &Assembly, heartbeat: &Arc<Heartbeat>) -> AdminSources 
         readiness: Arc::new(readiness),
         heartbeat: Arc::clone(heartbeat),
         clock: Arc::clone(&assembly.ports.clock),
+        situation: standing(config, assembly),
+        recent: Arc::clone(&assembly.recent),
+        lookup: Lookup::new(
+            Arc::clone(&assembly.ports.ledger),
+            Arc::clone(&assembly.history),
+            assembly.default_app.clone(),
+        ),
+        token: config.admin.token.clone(),
+    }
+}
+
+/// How a running assembly stands, whenever it is asked.
+fn standing(config: &Config, assembly: &Assembly) -> Standing {
+    let (doubt, unresolved_after) = (config.ledger.doubt, config.retry.unresolved_after);
+    let (worker, ports) = (Arc::clone(&assembly.worker), assembly.ports.clone());
+    let (pacing, metrics) = (Arc::clone(&assembly.pacing), Arc::clone(&assembly.metrics));
+    Arc::new(move || Situation {
+        at: ports.clock.now(),
+        broker: ports.broker.connection(),
+        ledger: ports.ledger.health(),
+        doubt,
+        unresolved_after,
+        draining: worker.is_draining(),
+        apps: pacing
+            .apps()
+            .map(|app| app_situation(&pacing, app))
+            .collect(),
+        alarms: metrics.alarms(),
+    })
+}
+
+fn app_situation(pacing: &Pacing, app: &AppName) -> AppSituation {
+    AppSituation {
+        name: app.clone(),
+        open: pacing.blocked_reason(app),
+        rate_failing: pacing.rate_failing(app),
+        limit: pacing.limit(app),
+        in_flight: pacing.in_flight(app),
+        waiting: pacing.waiting(app),
+        requests_per_second: pacing.requests_per_second(app),
     }
 }
 

@@ -54,7 +54,7 @@ impl Embedded {
         let clock = Arc::clone(&assembly.ports.clock);
         let heartbeat = Arc::new(Heartbeat::new(clock.monotonic()));
         let servers = CancellationToken::new();
-        let sources = daemon::sources(&assembly, &heartbeat);
+        let sources = daemon::sources(config, &assembly, &heartbeat);
         let admin = admin_server::serve(config.admin.listen, sources, servers.clone()).await?;
         let stop = CancellationToken::new();
         let (worker, stopping, grace) = (assembly.worker, stop.clone(), config.shutdown.grace);

@@ -9,6 +9,7 @@ mod catalog;
 mod families;
 mod notifications;
 mod reconcile;
+mod samples;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,6 +32,7 @@ use crate::ports::ledger::{Connection, LedgerHealth};
 
 pub use crate::app::metrics::catalog::{Description, MetricType, Origin};
 pub use crate::app::metrics::notifications::{NotificationResult, Postponed, Unread};
+pub use crate::app::metrics::samples::{Alarms, Sample, Samples};
 
 /// All metrics, on a registry of their own.
 #[derive(Debug)]
@@ -263,6 +265,11 @@ impl Metrics {
     /// `fen` what has drifted apart.
     pub fn reconciled(&self, app: &AppName, result: &'static str, fen: u64) {
         self.reconcile.count(app, result, fen);
+    }
+
+    /// A note for the history of a job was lost.
+    pub fn history_dropped(&self) {
+        self.shared.history_dropped.inc();
     }
 
     /// Whether the broker can be expected to answer.

@@ -63,7 +63,7 @@ pub fn of(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<ShowError>() {
         return match error {
             ShowError::Connect(error) => of_redis(error),
-            ShowError::Embedded | ShowError::Read(_) => None,
+            ShowError::Embedded | ShowError::Read(_) | ShowError::History(_) => None,
         };
     }
     let rabbitmq = error.downcast_ref::<RabbitmqError>();

@@ -11,6 +11,7 @@ use crate::domain::entry::Entry;
 use crate::domain::job::JobKey;
 use crate::domain::time::UnixMillis;
 use crate::ports::clock::Clock;
+use crate::ports::history::{HistoryError, PastCall};
 use crate::ports::ledger::LedgerError;
 
 /// What was found.
@@ -18,6 +19,8 @@ use crate::ports::ledger::LedgerError;
 pub struct Remembered {
     /// The entry, or `None` when the ledger knows no such job.
     pub entry: Option<Entry>,
+    /// The calls that were noted, in their order.
+    pub calls: Vec<PastCall>,
     /// When it was read, by this machine's clock.
     pub read_at: UnixMillis,
 }
@@ -36,6 +39,9 @@ pub enum ShowError {
     /// No answer, or none that this version can read.
     #[error(transparent)]
     Read(#[from] LedgerError),
+    /// The same, about the calls.
+    #[error(transparent)]
+    History(#[from] HistoryError),
 }
 
 impl ShowError {
@@ -44,7 +50,8 @@ impl ShowError {
     pub fn is_unreachable(&self) -> bool {
         match self {
             Self::Connect(ConnectError::Unreachable { .. })
-            | Self::Read(LedgerError::Unavailable(_)) => true,
+            | Self::Read(LedgerError::Unavailable(_))
+            | Self::History(_) => true,
             Self::Embedded | Self::Connect(_) | Self::Read(_) => false,
         }
     }
@@ -55,7 +62,7 @@ impl ShowError {
         match self {
             Self::Embedded => true,
             Self::Connect(error) => error.is_misconfigured(),
-            Self::Read(_) => false,
+            Self::Read(_) | Self::History(_) => false,
         }
     }
 }
@@ -67,9 +74,12 @@ impl ShowError {
 /// [`ShowError`].
 pub async fn show(config: &Config, key: &JobKey) -> Result<Remembered, ShowError> {
     let clock = SystemClock::new();
-    let entry = inspector(config).await?.read(key).await?;
+    let inspector = inspector(config).await?;
+    let entry = inspector.read(key).await?;
+    let calls = inspector.calls(key).await?;
     Ok(Remembered {
         entry,
+        calls,
         read_at: clock.now(),
     })
 }

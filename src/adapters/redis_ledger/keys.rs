@@ -48,6 +48,12 @@ impl Keys {
         format!("{}:notice:{{{key}}}", self.prefix)
     }
 
+    /// The calls of one job, a list: `<prefix>:history:{<app>:<out_request_no>}`, at the master of
+    /// the job's entry.
+    pub(super) fn history(&self, key: &JobKey) -> String {
+        format!("{}:history:{{{}}}", self.prefix, member(key))
+    }
+
     /// The calendar of the calls of one app and method: `<prefix>:rate:{<app>:<method>}`.
     pub(super) fn rate(&self, app: &AppName, method: &str) -> String {
         format!("{}:rate:{{{app}:{method}}}", self.prefix)
@@ -161,6 +167,7 @@ mod tests {
             keys.fence(None),
             keys.fence(Some(7)),
             keys.rate(&key().app, "disburse"),
+            keys.history(&key()),
             "hongbao:{}".to_owned(),
             "hongbao:{main}".to_owned(),
             "hongbao:{main:a b}".to_owned(),

@@ -14,7 +14,7 @@
 
 #[cfg(test)]
 mod arbitrary;
-mod bytes;
+pub(super) mod bytes;
 mod outcome;
 mod pending;
 

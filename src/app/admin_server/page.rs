@@ -1,76 +1,74 @@
-//! The page for people: one HTML document with its stylesheet, no scripts, nothing from
-//! elsewhere.
+//! The page for people as it is sent: the document, with how things stand at that moment.
+//!
+//! The script takes over from there; without scripts the page still says whether all is well.
 
 use std::fmt::Write;
 
-use crate::app::admin_server::{Condition, PAGE_REFRESH_SECONDS, is_ready};
+use crate::app::admin_server::Condition;
+use crate::app::job_body::rfc3339;
 use crate::app::metrics::KindSummary;
+use crate::app::situation::{Level, Line};
+use crate::domain::time::UnixMillis;
 
-const STYLE: &str = "
-:root { color-scheme: light dark; --line: #d0d4da; --soft: #6a7280; --good: #1a7f42; --bad: #b42318; }
-@media (prefers-color-scheme: dark) { :root { --line: #3a4049; --soft: #9aa3af; --good: #4cc37d; --bad: #ff7a6b; } }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin: 0; }
-h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
-p.state { margin: .25rem 0 0; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .4rem .75rem .4rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-th { font-weight: 600; color: var(--soft); }
-.number { text-align: right; font-variant-numeric: tabular-nums; }
-.good { color: var(--good); font-weight: 600; }
-.bad { color: var(--bad); font-weight: 600; }
-.soft { color: var(--soft); }
-nav a { margin-right: 1rem; }
-";
+const DOCUMENT: &str = include_str!("assets/page.html");
 
-/// Writes the page.
-pub(super) fn render(conditions: &[Condition], kinds: &[KindSummary]) -> String {
-    let mut page = String::with_capacity(8_192);
-    page.push_str("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
-    push(
-        &mut page,
-        format_args!(
-            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <meta http-equiv=\"refresh\" content=\"{PAGE_REFRESH_SECONDS}\">\n\
-             <title>hongbaod</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        ),
-    );
-    push_head(&mut page, conditions);
-    push_conditions(&mut page, conditions);
-    push_kinds(&mut page, kinds);
-    page.push_str(
-        "<h2>For programs</h2>\n<nav><a href=\"/healthz\">/healthz</a>\
-         <a href=\"/readyz\">/readyz</a><a href=\"/metrics\">/metrics</a></nav>\n\
-         </main>\n</body>\n</html>\n",
-    );
-    page
+/// Where the document has a place for the headline, the tables, and whether a token is needed.
+const HEADLINE: &str = "<!-- headline -->";
+const TABLES: &str = "<!-- tables -->";
+const TOKEN: &str = "data-token=\"none\"";
+
+/// Writes the page with how things stand.
+pub(super) fn with_state(
+    headline: &[Line],
+    conditions: &[Condition],
+    kinds: &[KindSummary],
+) -> String {
+    let mut lines = String::new();
+    for line in headline {
+        push_line(&mut lines, line);
+    }
+    let mut tables = String::new();
+    push_conditions(&mut tables, conditions);
+    push_kinds(&mut tables, kinds);
+    DOCUMENT
+        .replacen(HEADLINE, &lines, 1)
+        .replacen(TABLES, &tables, 1)
 }
 
-fn push_head(page: &mut String, conditions: &[Condition]) {
-    let unmet = conditions.iter().filter(|condition| !condition.is_met());
-    let state = if is_ready(conditions) {
-        "<span class=\"good\">Ready</span>: jobs are taken.".to_owned()
-    } else {
-        format!(
-            "<span class=\"bad\">Not ready</span>: {} of {} conditions not met.",
-            unmet.count(),
-            conditions.len()
-        )
+/// Writes the page for whoever has to show a token first.
+pub(super) fn without_state() -> String {
+    let tables = "<p>This page needs scripts to show the token of <code>admin.token</code>.</p>";
+    DOCUMENT
+        .replacen(HEADLINE, "", 1)
+        .replacen(TABLES, tables, 1)
+        .replacen(TOKEN, "data-token=\"needed\"", 1)
+}
+
+fn push_line(page: &mut String, line: &Line) {
+    let class = match line.level {
+        Level::Well => "well",
+        Level::Notice => "notice",
+        Level::Trouble => "trouble",
     };
+    let since = line.since.map_or_else(String::new, |since| {
+        format!(
+            " <span class=\"since\">since {}</span>",
+            rfc3339(UnixMillis(since))
+        )
+    });
     push(
         page,
         format_args!(
-            "<h1>hongbaod <span class=\"soft\">{}</span></h1>\n<p class=\"state\">{state} \
-             <span class=\"soft\">This page reloads every {PAGE_REFRESH_SECONDS} s.</span></p>\n",
-            env!("CARGO_PKG_VERSION")
+            "<li class=\"{class}\"><p class=\"said\">{}{since}</p><p class=\"advice\">{}</p></li>",
+            Escaped(&line.text),
+            Escaped(&line.advice)
         ),
     );
 }
 
 fn push_conditions(page: &mut String, conditions: &[Condition]) {
     page.push_str(
-        "<h2>Conditions</h2>\n<div class=\"scroll\"><table>\n\
+        "<h2>Conditions at load</h2>\n<div class=\"scroll\"><table>\n\
          <thead><tr><th>Condition</th><th>State</th><th>Detail</th></tr></thead>\n<tbody>\n",
     );
     for condition in conditions {
@@ -144,9 +142,10 @@ impl std::fmt::Display for Escaped<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::render;
-    use crate::app::admin_server::{Condition, ConditionState};
+    use super::{DOCUMENT, with_state, without_state};
+    use crate::app::admin_server::{Condition, ConditionState, SCRIPT, STYLE};
     use crate::app::metrics::KindSummary;
+    use crate::app::situation::{Level, Line};
     use crate::domain::job::Kind;
 
     fn condition(state: ConditionState, detail: &str) -> Condition {
@@ -159,39 +158,61 @@ mod tests {
 
     #[test]
     fn a_detail_cannot_become_markup() {
-        let page = render(&[condition(ConditionState::Met, "<script>'&\"")], &[]);
+        let line = Line {
+            level: Level::Trouble,
+            text: "<script>1".to_owned(),
+            since: Some(1_795_312_801_234),
+            advice: "<script>2".to_owned(),
+        };
+        let condition = condition(ConditionState::Met, "<script>'&\"");
+        let page = with_state(&[line], &[condition], &[]);
         assert!(page.contains("&lt;script&gt;&#39;&amp;&quot;"));
-        assert!(!page.contains("<script"));
+        assert!(page.contains("since 2026-11-22T"));
+        assert_eq!(page.matches("<script").count(), 1, "our own");
     }
 
     #[test]
-    fn it_says_how_many_conditions_are_not_met() {
-        let met = condition(ConditionState::Met, "connected");
-        let unmet = condition(ConditionState::Unmet, "connection refused");
-        assert!(render(std::slice::from_ref(&met), &[]).contains(">Ready<"));
-        let page = render(&[met, unmet], &[]);
-        assert!(page.contains("Not ready</span>: 1 of 2 conditions not met."));
-    }
-
-    #[test]
-    fn it_shows_each_kinds_numbers() {
+    fn it_shows_the_conditions_and_each_kinds_numbers_without_scripts() {
         let summary = KindSummary {
             kind: Kind::Query,
             received: 31,
             in_flight: 7,
             results: vec![("found", 20), ("not_found", 4)],
         };
-        let page = render(&[], &[summary]);
-        for part in ["<td>query</td>", ">31<", ">7<", "20 found, 4 not found"] {
+        let unmet = condition(ConditionState::Unmet, "connection refused");
+        let page = with_state(&[], &[unmet], &[summary]);
+        for part in [
+            "not met",
+            "connection refused",
+            "<td>query</td>",
+            ">31<",
+            ">7<",
+            "20 found, 4 not found",
+        ] {
             assert!(page.contains(part), "{part}");
         }
     }
 
     #[test]
-    fn it_needs_nothing_from_elsewhere() {
-        let page = render(&[], &[]);
-        for part in ["http://", "https://", "//", "src=", "@import", "url("] {
-            assert!(!page.contains(part), "{part}");
+    fn behind_a_token_it_says_nothing() {
+        let page = without_state();
+        assert!(page.contains("data-token=\"needed\""));
+        assert!(!page.contains("Conditions at load"));
+    }
+
+    #[test]
+    fn it_needs_nothing_from_elsewhere_and_has_nothing_inline() {
+        assert_eq!(with_state(&[], &[], &[]).matches("<!-- ").count(), 0);
+        let parts = [DOCUMENT, STYLE, SCRIPT];
+        for text in parts {
+            for part in ["https://", "@import", "url(", "innerHTML", "eval("] {
+                assert!(!text.contains(part), "{part}");
+            }
+            let text = text.replace("http://www.w3.org/2000/svg", "");
+            assert!(!text.contains("http://"));
+        }
+        for part in ["<style", "style=", "onclick", "onload", "javascript:"] {
+            assert!(!DOCUMENT.contains(part), "{part}");
         }
     }
 }

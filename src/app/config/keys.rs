@@ -108,6 +108,8 @@ pub const KEYS: &[Key] = &[
     read("pacing.concurrency_max"),
     read("fairness.label"),
     read("admin.listen"),
+    read("admin.token"),
+    read("admin.token_file"),
     read("notify.listen"),
     read("notify.rate_per_source"),
     read("notify.trusted_proxies"),

@@ -3,13 +3,18 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use secrecy::{ExposeSecret as _, SecretString};
+
 use crate::app::config::reader::Reader;
+use crate::app::config::values::Fault;
 
 /// `[admin]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct AdminConfig {
     /// Where health, metrics and the page for people are served.
     pub listen: SocketAddr,
+    /// Whoever wants more than health has to show it; `None`: everybody may look.
+    pub token: Option<SecretString>,
 }
 
 /// `[log]`.
@@ -81,6 +86,7 @@ impl Default for AdminConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)),
+            token: None,
         }
     }
 }
@@ -104,10 +110,37 @@ impl Default for ShutdownConfig {
 
 impl AdminConfig {
     pub(super) fn read(reader: &mut Reader) -> Self {
-        Self {
-            listen: reader.address("admin.listen", Self::default().listen),
+        let listen = reader.address("admin.listen", Self::default().listen);
+        let token = reader.secret("admin.token");
+        if token
+            .as_ref()
+            .is_some_and(|token| !is_token(token.expose_secret()))
+        {
+            let fault = "is no token of 16 to 256 of A-Z, a-z, 0-9 and -._~+/=";
+            let remedy = "write for example what `openssl rand -hex 32` prints";
+            let in_file = reader.file_of("admin.token").is_some();
+            let key = if in_file {
+                "admin.token_file"
+            } else {
+                "admin.token"
+            };
+            reader.add(key, Fault::new(fault, remedy));
+            return Self {
+                listen,
+                token: None,
+            };
         }
+        Self { listen, token }
     }
+}
+
+/// Whether a text can be a token: long enough not to be guessed, and of the characters that a
+/// header takes. Source: RFC 6750 2.1, `b64token`.
+fn is_token(text: &str) -> bool {
+    (16..=256).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte))
 }
 
 impl LogConfig {

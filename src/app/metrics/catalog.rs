@@ -3,12 +3,13 @@
 
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::MetricFamily;
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 /// What all our own names begin with.
-const NAMESPACE: &str = "hongbaod";
+pub(super) const NAMESPACE: &str = "hongbaod";
 
 /// A metric as the page describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +114,11 @@ impl Catalog {
         let text = TextEncoder::new().encode_to_string(&families);
         // Only a family without samples is an error, and gathering leaves those out.
         text.unwrap_or_else(|error| format!("# {error}\n"))
+    }
+
+    /// Our families as they are now.
+    pub(super) fn gather(&self) -> Vec<MetricFamily> {
+        self.registry.gather()
     }
 
     pub(super) fn counter(

@@ -133,6 +133,7 @@ pub(super) struct Families {
     ledger_memory_lost: IntCounterVec,
     ledger_connected: IntGaugeVec,
     broker_connected: IntGaugeVec,
+    history_dropped: IntCounterVec,
 }
 
 impl Families {
@@ -308,6 +309,11 @@ impl Families {
                 "broker_connected",
                 &[],
                 "1 while RabbitMQ can be expected to answer, else 0.",
+            ),
+            history_dropped: catalog.counter(
+                "history_dropped_total",
+                &[],
+                "Notes for the history of jobs that were lost.",
             ),
         }
     }
@@ -492,6 +498,7 @@ pub(super) struct Shared {
     pub(super) keys_refused: IntCounter,
     pub(super) ledger_connected: IntGauge,
     pub(super) broker_connected: IntGauge,
+    pub(super) history_dropped: IntCounter,
     ledger_memory_lost: IntCounter,
     /// How many losses were counted; also the lock that keeps each from being counted twice.
     losses_counted: std::sync::Mutex<u64>,
@@ -514,6 +521,7 @@ impl Shared {
             keys_refused: families.key_reloads.with_label_values(&["refused"]),
             ledger_connected: families.ledger_connected.with_label_values(&NONE),
             broker_connected: families.broker_connected.with_label_values(&NONE),
+            history_dropped: families.history_dropped.with_label_values(&NONE),
             ledger_memory_lost: families.ledger_memory_lost.with_label_values(&NONE),
             losses_counted: std::sync::Mutex::new(0),
         }

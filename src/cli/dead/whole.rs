@@ -7,11 +7,12 @@ use serde_json::{Map, Value};
 
 use crate::app::config::Config;
 use crate::app::dead_letters::{Content, Letter, Step, Wanted, look};
+use crate::app::job_facts::Facts;
 use crate::cli::dead::{bar, told_broken_off};
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
 use crate::cli::filters;
-use crate::cli::show::{Facts, human};
+use crate::cli::show::human;
 use crate::cli::table::tame;
 use crate::domain::ident::{AppName, MerchantNo};
 use crate::domain::job::Job;
@@ -84,7 +85,7 @@ pub(super) async fn execute(args: ShowArgs, config: &Config) -> Result<ExitCode,
 
 /// In the order in which a person reads them: why, what, and how it came.
 fn facts(letter: &Letter) -> Facts {
-    let mut facts = Facts(Vec::new());
+    let mut facts = Facts::default();
     facts.put("reason", letter.reason.as_str());
     facts.put("detail", letter.detail.as_deref().map(tame));
     match letter.at {

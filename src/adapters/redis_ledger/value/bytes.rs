@@ -12,7 +12,7 @@ const SIXES_MARK: u8 = 0x80;
 const PLAIN_MARK: u8 = 0xff;
 
 /// Writes `value` in groups of seven bits, the lowest first; the top bit says that more follow.
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(in crate::adapters::redis_ledger) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     loop {
         let [low, ..] = value.to_le_bytes();
         value >>= 7;
@@ -36,7 +36,7 @@ pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Writes an identifier: digits take 4 bits each, the other safe characters 6.
-pub(super) fn put_packed(out: &mut Vec<u8>, text: &str) {
+pub(in crate::adapters::redis_ledger) fn put_packed(out: &mut Vec<u8>, text: &str) {
     let length = match u8::try_from(text.len()) {
         Ok(length) if text.len() <= PACKED_LENGTH_MAX => length,
         Ok(_) | Err(_) => {
@@ -87,12 +87,12 @@ fn packed_sixes_length(characters: usize) -> usize {
 }
 
 /// Reads the parts back, in the order in which they were written.
-pub(super) struct Reader<'a> {
+pub(in crate::adapters::redis_ledger) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(in crate::adapters::redis_ledger) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
@@ -114,12 +114,12 @@ impl<'a> Reader<'a> {
         Ok(*taken)
     }
 
-    pub(super) fn byte(&mut self) -> Result<u8, Malformed> {
+    pub(in crate::adapters::redis_ledger) fn byte(&mut self) -> Result<u8, Malformed> {
         let [byte] = self.array()?;
         Ok(byte)
     }
 
-    pub(super) fn varint(&mut self) -> Result<u64, Malformed> {
+    pub(in crate::adapters::redis_ledger) fn varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0_u64;
         for shift in (0..64_u32).step_by(7) {
             let byte = self.byte()?;
@@ -136,7 +136,7 @@ impl<'a> Reader<'a> {
         Err(Malformed::Field("a number without an end"))
     }
 
-    pub(super) fn number(&mut self) -> Result<u32, Malformed> {
+    pub(in crate::adapters::redis_ledger) fn number(&mut self) -> Result<u32, Malformed> {
         u32::try_from(self.varint()?).map_err(|_too_large| Malformed::Field("a count"))
     }
 
@@ -153,7 +153,7 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(bytes).map_err(|_not_text| Malformed::Field("a text"))
     }
 
-    pub(super) fn packed(&mut self) -> Result<String, Malformed> {
+    pub(in crate::adapters::redis_ledger) fn packed(&mut self) -> Result<String, Malformed> {
         let mark = self.byte()?;
         if mark == PLAIN_MARK {
             return self.text().map(str::to_owned);
@@ -184,7 +184,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Succeeds when everything was read.
-    pub(super) fn end(&self) -> Result<(), Malformed> {
+    pub(in crate::adapters::redis_ledger) fn end(&self) -> Result<(), Malformed> {
         if self.rest.is_empty() {
             Ok(())
         } else {

@@ -110,6 +110,7 @@ fn every_commented_key_of_the_example_is_valid_in_its_place() {
         ("redis_urls", "redis://c:3"),
         ("app_auth_token", "token\n"),
         ("aes_key", "key\n"),
+        ("admin_token", "0123456789abcdef\n"),
     ];
     for (name, content) in secrets {
         fs::write(directory.path().join("secrets").join(name), content).unwrap();
@@ -133,6 +134,7 @@ fn every_commented_key_of_the_example_is_valid_in_its_place() {
         "# alipay_root_cert = ",
         "# aes_key = ",
         "# app_auth_token = ",
+        "# token = ",
         // Only beside URLs or a mode that the example has not; `tests::servers` tries them.
         "# tls_",
         "# sentinel_",
@@ -164,6 +166,8 @@ fn every_commented_key_of_the_example_is_valid_in_its_place() {
     let fields: Vec<_> = app.files.iter().map(|file| file.field.as_str()).collect();
     let expected = ["app_cert", "alipay_cert", "alipay_root_cert", "aes_key"];
     assert_eq!(fields, [&expected[..], &["app_auth_token"]].concat());
+    let token = config.admin.token.as_ref().unwrap();
+    assert_eq!(token.expose_secret(), "0123456789abcdef");
     assert!(config.alipay.codes.final_.contains("PAYEE_SOMETHING_WRONG"));
     let Servers::Urls(urls) = &config.rabbitmq.servers else {
         panic!("two real nodes");

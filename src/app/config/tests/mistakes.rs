@@ -51,6 +51,8 @@ fn a_mistake_is_told_with_its_line_its_key_and_what_is_right() {
         ("alipay", "gateway = \"openapi.alipay.com\"", "alipay.gateway: \"openapi.alipay.com\" is not such a URL; write http:// or https://, a host and a path, without user, query or fragment".into()),
         ("alipay.codes", "final = [\"A B\"]", "alipay.codes.final: \"A B\" is not a code; write 1 to 128 of A-Z, a-z, 0-9, _, dot and -".into()),
         ("admin", "listen = \"localhost:9464\"", "admin.listen: \"localhost:9464\" is not an address; write ip:port, for example \"127.0.0.1:9464\" or \"[::1]:9464\"".into()),
+        ("admin", "token = \"geheim\"", "admin.token: is no token of 16 to 256 of A-Z, a-z, 0-9 and -._~+/=; write for example what `openssl rand -hex 32` prints".into()),
+        ("admin", "token = \"sixteen and more characters\"", "admin.token: is no token of 16 to 256 of A-Z, a-z, 0-9 and -._~+/=; write for example what `openssl rand -hex 32` prints".into()),
         ("audit", "file = \"\"", "audit.file: is empty; write a value, or take the key out".into()),
         ("audit", "rotate_bytes = 1024", "audit.rotate_bytes: 1024 is out of range; write a whole number from 65536 to 4294967295".into()),
         ("audit", "keep = -1", "audit.keep: -1 is out of range; write a whole number from 0 to 100000".into()),
