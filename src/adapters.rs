@@ -3,6 +3,7 @@
 pub mod alipay;
 pub mod clock;
 pub mod memory_broker;
+pub mod memory_budget;
 pub mod memory_ledger;
 pub mod rabbitmq;
 pub mod random;

@@ -4,6 +4,7 @@ pub mod admin_server;
 pub mod alipay_setup;
 pub mod assembly;
 pub mod bench;
+pub mod budget;
 pub mod check;
 pub mod client;
 pub mod codes;

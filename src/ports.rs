@@ -4,6 +4,7 @@
 //! `tests/it` hold every implementation to it. No driver's type appears in a signature.
 
 pub mod broker;
+pub mod budget;
 pub mod clock;
 pub mod gateway;
 pub mod ledger;

@@ -9,11 +9,13 @@ use secrecy::SecretString;
 use crate::adapters::alipay::{AlipayError, AlipayGateway, AlipayOptions};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::memory_broker::MemoryBroker;
+use crate::adapters::memory_budget::MemoryBudget;
 use crate::adapters::memory_ledger::MemoryLedger;
 use crate::adapters::rabbitmq::{Prefetch, RabbitmqBroker, RabbitmqOptions, RabbitmqTls};
 use crate::adapters::random::SystemRandom;
 use crate::adapters::redis_ledger::{RedisLedger, RedisLedgerOptions, RedisTls};
 use crate::app::alipay_setup;
+use crate::app::budget::SpendGuard;
 use crate::app::config::{Config, ConfigProblem, Problems, ServerUrl, Servers};
 use crate::app::metrics::Metrics;
 use crate::app::worker::{FairnessOptions, Ports, Worker, WorkerOptions};
@@ -23,6 +25,7 @@ use crate::lifecycle::admission::PARK_DELAY_MAX;
 use crate::lifecycle::retry::RetryPolicy;
 use crate::pacing::{Pacing, PacingOptions};
 use crate::ports::broker::Broker;
+use crate::ports::budget::Budget;
 use crate::ports::clock::{Clock, Random};
 use crate::ports::gateway::{CallObserver, Gateway as _};
 use crate::ports::ledger::Ledger;
@@ -130,7 +133,7 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
         gateway,
     } = parts;
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
-    let (ledger, rate) = ledger(config, &clock, &random).await?;
+    let (ledger, rate, budget) = ledger(config, &clock, &random).await?;
     let (options, paced) = (pacing_options(config), Arc::clone(&clock));
     let pacing = match rate {
         Some(rate) => Pacing::shared(options, &apps, paced, rate),
@@ -148,7 +151,8 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
         clock,
         random,
     };
-    let options = worker_options(config, default_app)?;
+    let mut options = worker_options(config, default_app)?;
+    options.budget = spend_guard(config, budget, &metrics);
     let worker = Worker::new(
         ports.clone(),
         options,
@@ -241,26 +245,53 @@ fn worker_options(
             disburse_places: config.rabbitmq.prefetch.disburse,
             pay_places: config.rabbitmq.prefetch.pay,
         }),
+        // Counted by the same servers that remember the jobs.
+        budget: None,
         rescue_interval: (config.ledger.rescue_after / 20)
             .clamp(Duration::from_secs(1), Duration::from_secs(60)),
     })
 }
 
-type LedgerAndRate = (Arc<dyn Ledger>, Option<Arc<dyn SharedRate>>);
+/// The guard, if the configuration has a cap.
+fn spend_guard(
+    config: &Config,
+    counters: Arc<dyn Budget>,
+    metrics: &Metrics,
+) -> Option<SpendGuard> {
+    if !config.budget.is_on() {
+        return None;
+    }
+    let mut options = config.budget.options.clone();
+    options.salt.clone_from(&config.rabbitmq.prefix);
+    for (scope, window, cap) in options.all() {
+        metrics.budget_capped(scope, window, cap);
+    }
+    Some(SpendGuard { counters, options })
+}
+
+/// What one server is: the ledger, the shared rate where there are others to share it with, and the
+/// spend guard's sums.
+type Counting = (
+    Arc<dyn Ledger>,
+    Option<Arc<dyn SharedRate>>,
+    Arc<dyn Budget>,
+);
 
 async fn ledger(
     config: &Config,
     clock: &Arc<dyn Clock>,
     random: &Arc<dyn Random>,
-) -> Result<LedgerAndRate, StartError> {
+) -> Result<Counting, StartError> {
     let Some(options) = redis_options(config) else {
-        return Ok((Arc::new(MemoryLedger::new()), None));
+        let budget = Arc::new(MemoryBudget::new());
+        return Ok((Arc::new(MemoryLedger::new()), None, budget));
     };
     match RedisLedger::connect(options, Arc::clone(clock), Arc::clone(random)).await {
         Ok(ledger) => {
             let ledger = Arc::new(ledger);
             let rate: Arc<dyn SharedRate> = Arc::<RedisLedger>::clone(&ledger);
-            Ok((ledger, Some(rate)))
+            let budget: Arc<dyn Budget> = Arc::<RedisLedger>::clone(&ledger);
+            Ok((ledger, Some(rate), budget))
         }
         Err(error) => Err(StartError::Server {
             server: "Redis",

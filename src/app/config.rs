@@ -11,6 +11,7 @@
 //! [`Config::problem`].
 
 mod alipay;
+mod budget;
 mod document;
 pub mod keys;
 mod lanes;
@@ -39,6 +40,7 @@ pub use crate::app::config::alipay::{
     AlipayAppConfig, AlipayCertificates, AlipayCodes, AlipayConfig, Charset, ExpirySpelling,
     KeyField, KeyFile, SignType,
 };
+pub use crate::app::config::budget::BudgetConfig;
 pub use crate::app::config::lanes::FairnessConfig;
 pub use crate::app::config::notify::{Network, NotifyConfig};
 pub use crate::app::config::payments::{LedgerConfig, PacingConfig, RetryConfig};
@@ -72,6 +74,8 @@ pub struct Config {
     pub pacing: PacingConfig,
     /// `[fairness]`.
     pub fairness: FairnessConfig,
+    /// `[budget]`.
+    pub budget: BudgetConfig,
     /// `[admin]`.
     pub admin: AdminConfig,
     /// `[notify]`.
@@ -264,6 +268,7 @@ impl Config {
             retry: RetryConfig::read(reader),
             pacing: PacingConfig::read(reader),
             fairness: FairnessConfig::read(reader),
+            budget: BudgetConfig::read(reader),
             admin: AdminConfig::read(reader),
             notify: NotifyConfig::read(reader),
             log: LogConfig::read(reader),

@@ -4,6 +4,7 @@
 //! Labels are words from closed lists and the names of configured apps, never an id. What is
 //! counted per job was resolved once at the start, so that counting is one atomic addition.
 
+mod budget;
 mod catalog;
 mod families;
 mod notifications;
@@ -13,12 +14,15 @@ use std::time::Duration;
 
 use prometheus::IntGauge;
 
+use crate::app::metrics::budget::BudgetMetrics;
 use crate::app::metrics::catalog::Catalog;
 use crate::app::metrics::families::{AppMetrics, JobResult, KindMetrics, Shared};
+use crate::domain::budget::{Counter, Scope, Window};
 use crate::domain::ident::AppName;
 use crate::domain::job::Kind;
 use crate::domain::money::Fen;
 use crate::domain::outcome::{QueryAnswer, Resolution};
+use crate::domain::time::UnixMillis;
 use crate::lifecycle::DeferReason;
 use crate::pacing::Pacing;
 use crate::ports::gateway::{CallObserver, CallReport};
@@ -34,6 +38,7 @@ pub struct Metrics {
     apps: BTreeMap<AppName, AppMetrics>,
     kinds: [KindMetrics; Kind::ALL.len()],
     shared: Shared,
+    budget: BudgetMetrics,
 }
 
 /// One kind's numbers since the start, over all apps, for the page for people.
@@ -66,11 +71,13 @@ impl Metrics {
     pub fn new(apps: &[AppName]) -> Self {
         let mut catalog = Catalog::new();
         let families = families::Families::new(&mut catalog);
+        let budget = BudgetMetrics::new(&mut catalog);
         let children = |app: &AppName| (app.clone(), AppMetrics::new(&families, app));
         Self {
             apps: apps.iter().map(children).collect(),
             kinds: Kind::ALL.map(|kind| KindMetrics::new(&families, kind)),
             shared: Shared::new(families),
+            budget,
             catalog,
         }
     }
@@ -177,6 +184,38 @@ impl Metrics {
     /// A job got its permit after `waited`.
     pub fn paced(&self, waited: Duration) {
         self.shared.pacing_wait.observe(waited.as_secs_f64());
+    }
+
+    /// Every app has this cap of the spend guard.
+    pub fn budget_capped(&self, scope: Scope, window: Window, cap: Fen) {
+        for app in self.apps.keys() {
+            self.budget.capped(app, (scope, window), cap);
+        }
+    }
+
+    /// How a sum of the spend guard stands.
+    pub fn budget_spent(&self, app: &AppName, counter: &Counter, spent_fen: u64) {
+        self.budget.spent(app, counter, spent_fen);
+    }
+
+    /// A job would have exceeded a cap.
+    pub fn budget_over(&self, app: &AppName, counter: &Counter) {
+        self.budget.over(app, counter);
+    }
+
+    /// A sum came near its cap.
+    pub fn budget_warned(&self, app: &AppName, counter: &Counter) {
+        self.budget.warned(app, counter);
+    }
+
+    /// A payment could not be counted.
+    pub fn budget_uncounted(&self, app: &AppName) {
+        self.budget.uncounted(app);
+    }
+
+    /// Sums of windows that are over are no more the present ones.
+    pub fn refresh_budget(&self, now: UnixMillis) {
+        self.budget.refresh(now);
     }
 
     /// How many unsettled jobs of `kind` the ledger's index holds.

@@ -11,6 +11,7 @@
 mod admin_server;
 mod alone;
 mod broker_contract;
+mod budget;
 mod certificates;
 mod cli;
 mod clocks;

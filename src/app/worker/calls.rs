@@ -5,17 +5,18 @@ use crate::domain::entry::InFlight;
 use crate::domain::job::Kind;
 use crate::domain::lane::Tier;
 use crate::domain::verdict::{Blockage, Doubt, Finding, NotExecuted, Verdict};
-use crate::lifecycle::{Arrival, Call, Lane, Memory};
+use crate::lifecycle::{Arrival, Call, Lane, Memory, Withheld};
 use crate::pacing::{Admission, Applicant, PacedCall, Permit, Rank, Signal};
 
 use super::Worker;
 use super::case::{Case, Halt};
 use super::fairness::{Place, Stance};
 
-/// An answer that came back from Alipay.
+/// An answer that came back from Alipay, or what kept us from asking for one.
 pub(super) enum Came {
     Sent(Verdict),
     Queried(Finding),
+    Withheld(Withheld),
 }
 
 impl Worker {
@@ -86,7 +87,9 @@ impl Worker {
     pub(super) async fn take_token(&self, case: &mut Case<'_>, call: Call) {
         let kind = match call {
             Call::Send => PacedCall::from(case.job.kind()),
-            Call::Query | Call::QueryOnce | Call::QueryExpired => PacedCall::Query,
+            Call::Query | Call::QueryOnce | Call::QueryExpired | Call::QueryOverBudget => {
+                PacedCall::Query
+            }
         };
         let Some(permit) = &case.permit else {
             return;
@@ -105,13 +108,13 @@ impl Worker {
         let (at, began) = (clock.now(), clock.monotonic());
         let came = match call {
             Call::Send => Came::Sent(gateway.send(&case.key.app, &case.prepared).await),
-            Call::Query | Call::QueryOnce | Call::QueryExpired => {
+            Call::Query | Call::QueryOnce | Call::QueryExpired | Call::QueryOverBudget => {
                 let target = held.pending.query_target();
                 Came::Queried(gateway.query(&case.key.app, &target).await)
             }
         };
-        if let Some(permit) = &case.permit {
-            permit.report(came.signal());
+        if let (Some(permit), Some(signal)) = (&case.permit, came.signal()) {
+            permit.report(signal);
         }
         let (code, sub_code) = came.codes();
         self.witnesses.attempted(&Attempt {
@@ -120,7 +123,9 @@ impl Worker {
             number: held.pending.attempts.saturating_add(1),
             call: match call {
                 Call::Send => Called::Send,
-                Call::Query | Call::QueryOnce | Call::QueryExpired => Called::Query,
+                Call::Query | Call::QueryOnce | Call::QueryExpired | Call::QueryOverBudget => {
+                    Called::Query
+                }
             },
             verdict: came.as_str(),
             code,
@@ -147,6 +152,7 @@ impl Came {
         match self {
             Self::Sent(verdict) => verdict.as_str(),
             Self::Queried(finding) => finding.as_str(),
+            Self::Withheld(_) => "withheld",
         }
     }
 
@@ -169,6 +175,7 @@ impl Came {
                 Finding::Blocked(blockage) => codes_of_blockage(blockage),
                 Finding::Found(_) | Finding::NotFound | Finding::NotExecuted(_) => (None, None),
             },
+            Self::Withheld(_) => (None, None),
         }
     }
 
@@ -178,9 +185,9 @@ impl Came {
     }
 
     /// What pacing learns from an answer.
-    fn signal(&self) -> Signal {
+    fn signal(&self) -> Option<Signal> {
         match self {
-            Self::Sent(verdict) => match verdict {
+            Self::Sent(verdict) => Some(match verdict {
                 Verdict::Succeeded(_)
                 | Verdict::Refused(_)
                 | Verdict::RefusedUnconfirmed(_)
@@ -189,8 +196,9 @@ impl Came {
                 Verdict::Unknown(doubt) => signal_of_doubt(doubt),
                 Verdict::NotExecuted(cause) => signal_of_not_executed(*cause),
                 Verdict::Blocked(_) => Signal::Blocked,
-            },
-            Self::Queried(finding) => signal_of_finding(finding),
+            }),
+            Self::Queried(finding) => Some(signal_of_finding(finding)),
+            Self::Withheld(_) => None,
         }
     }
 }

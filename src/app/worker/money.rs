@@ -184,14 +184,18 @@ impl Worker {
         };
         let mut state = Some(stored);
         loop {
-            self.take_token(case, call).await;
-            // Rule 3: right before the first byte.
-            if !self.outlasts_call(&grip)
-                && !self.renew(case, &mut state, &mut held, &mut grip).await?
-            {
-                return Ok(Turn::StartOver);
-            }
-            let came = self.call(case, &held, call).await;
+            let came = if let Some(withheld) = self.withhold(case, call).await {
+                Came::Withheld(withheld)
+            } else {
+                self.take_token(case, call).await;
+                // Rule 3: right before the first byte.
+                if !self.outlasts_call(&grip)
+                    && !self.renew(case, &mut state, &mut held, &mut grip).await?
+                {
+                    return Ok(Turn::StartOver);
+                }
+                self.call(case, &held, call).await
+            };
             debug!(job.id = %case.key, ?call, answer = came.as_str(), attempt = held.attempt, "alipay answered");
             loop {
                 let transition = self.judge(case, state.as_ref(), (&held, call, &came), &grip);
@@ -248,6 +252,7 @@ impl Worker {
         let answer = match came {
             Came::Sent(verdict) => Answer::Sent(verdict),
             Came::Queried(finding) => Answer::Queried(finding),
+            Came::Withheld(withheld) => Answer::Withheld(*withheld),
         };
         let answered = Answered {
             held,

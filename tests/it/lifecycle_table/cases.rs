@@ -18,7 +18,7 @@ use hongbaod::domain::verdict::{
 use hongbaod::lifecycle::retry::RetryPolicy;
 use hongbaod::lifecycle::{
     Answer, Answered, Arrival, Call, Context, Delivered, Event, Lane, Learnt, LeaseLife, Memory,
-    Policy, Transition, step,
+    Policy, Transition, Withheld, step,
 };
 
 use crate::lifecycle_table::words::describe;
@@ -81,7 +81,16 @@ pub(crate) enum Word {
     QueryUnknown,
     QueryNotExecuted,
     QueryBlocked,
+    /// In place of a send: over a cap that begins anew in 35 s, to wait.
+    OverBudget,
+    /// As that, not wanted any more.
+    Unwanted,
+    /// In place of a send: nobody counts.
+    Uncounted,
 }
+
+/// When the cap begins anew.
+const UNTIL: UnixMillis = UnixMillis(NOW.0 + 35_000);
 
 /// One event with its circumstances.
 #[derive(Clone, Copy, Debug)]
@@ -285,10 +294,9 @@ impl Case {
                     call,
                     answer: match (call, &verdict, &finding) {
                         (Call::Send, Some(verdict), _) => Answer::Sent(verdict),
-                        (Call::Query | Call::QueryOnce | Call::QueryExpired, _, Some(finding)) => {
-                            Answer::Queried(finding)
-                        }
-                        (call, _, _) => panic!("{call:?} is not answered by {word:?}"),
+                        (Call::Send, _, _) => Answer::Withheld(withheld(word)),
+                        (_, _, Some(finding)) => Answer::Queried(finding),
+                        (call, _, None) => panic!("{call:?} is not answered by {word:?}"),
                     },
                     lease: self.lease,
                     digest: DIGEST,
@@ -484,8 +492,20 @@ fn verdict(word: Word) -> Option<Verdict> {
         | Word::NotFound
         | Word::QueryUnknown
         | Word::QueryNotExecuted
-        | Word::QueryBlocked => return None,
+        | Word::QueryBlocked
+        | Word::OverBudget
+        | Word::Unwanted
+        | Word::Uncounted => return None,
     })
+}
+
+fn withheld(word: Word) -> Withheld {
+    match word {
+        Word::OverBudget => Withheld::OverBudget { until: UNTIL },
+        Word::Unwanted => Withheld::Unwanted { until: UNTIL },
+        Word::Uncounted => Withheld::Uncounted,
+        other => panic!("a send is not answered by {other:?}"),
+    }
 }
 
 fn finding(word: Word) -> Option<Finding> {
@@ -506,7 +526,10 @@ fn finding(word: Word) -> Option<Finding> {
         | Word::AlreadyUsed
         | Word::NotExecuted
         | Word::BlockedSigned
-        | Word::BlockedUnsigned => return None,
+        | Word::BlockedUnsigned
+        | Word::OverBudget
+        | Word::Unwanted
+        | Word::Uncounted => return None,
     })
 }
 
