@@ -82,8 +82,7 @@ async fn each_sum_is_a_key_that_people_can_read_and_ends_a_little_after_its_wind
             .query_async(&mut redis)
             .await
             .unwrap();
-        eprintln!("{key}: {bytes} bytes");
-        assert!(bytes <= 320, "{key} takes {bytes} bytes");
+        assert!(bytes <= 220, "{key} takes {bytes} bytes");
     }
 }
 
