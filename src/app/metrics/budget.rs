@@ -120,3 +120,41 @@ impl BudgetMetrics {
 fn gauge(fen: u64) -> i64 {
     i64::try_from(fen).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::BudgetMetrics;
+    use crate::app::metrics::catalog::Catalog;
+    use crate::domain::budget::{Counter, Scope, Window};
+    use crate::domain::ident::AppName;
+    use crate::domain::money::Fen;
+    use crate::domain::time::UnixMillis;
+
+    #[test]
+    fn a_capped_window_is_there_from_the_start_and_empty_again_once_it_is_over() {
+        let mut catalog = Catalog::new();
+        let metrics = BudgetMetrics::new(&mut catalog);
+        let app = AppName::new("main").unwrap();
+        assert!(!catalog.encode().contains("budget_"), "off by default");
+        metrics.capped(&app, (Scope::App, Window::Minute), Fen::new(1_000).unwrap());
+        let counter = Counter {
+            scope: Scope::App,
+            value: None,
+            window: Window::Minute,
+            starts_at: UnixMillis(60_000),
+        };
+        let has = |sample: &str| catalog.encode().lines().any(|line| line == sample);
+        let labels = r#"app="main",scope="app",window="minute""#;
+        assert!(has(&format!("hongbaod_budget_over_total{{{labels}}} 0")));
+        assert!(has(&format!("hongbaod_budget_warned_total{{{labels}}} 0")));
+        let labels = r#"app="main",window="minute""#;
+        let spent = |fen: u64| format!("hongbaod_budget_spent_fen{{{labels}}} {fen}");
+        assert!(has(&format!("hongbaod_budget_cap_fen{{{labels}}} 1000")));
+        assert!(has(&spent(0)));
+        metrics.spent(&app, &counter, 888);
+        metrics.refresh(UnixMillis(119_999));
+        assert!(has(&spent(888)));
+        metrics.refresh(UnixMillis(120_000));
+        assert!(has(&spent(0)));
+    }
+}
