@@ -4,6 +4,7 @@ pub mod alipay;
 pub mod audit_file;
 pub mod clock;
 pub mod memory_broker;
+pub mod memory_budget;
 pub mod memory_history;
 pub mod memory_ledger;
 pub mod rabbitmq;

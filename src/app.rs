@@ -5,6 +5,7 @@ pub mod alipay_setup;
 pub mod assembly;
 pub mod audit;
 pub mod bench;
+pub mod budget;
 pub mod check;
 pub mod client;
 pub mod codes;

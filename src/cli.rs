@@ -2,6 +2,7 @@
 //! [`crate::app`] and [`crate::sandbox`].
 
 mod audit;
+mod audited;
 mod bench;
 mod check;
 mod codes;

@@ -4,6 +4,7 @@
 //! - [`time`]: [`UnixMillis`](time::UnixMillis), an instant of the wall clock; lengths of time as text
 //! - [`backoff`]: the waits between attempts to reach a server
 //! - [`causes`]: an error as one line
+//! - [`budget`]: what the spend guard counts, over which windows
 //! - [`ident`]: the numbers and names that Alipay, producers and operators give to things
 //! - [`job`]: what a producer asks
 //! - [`lane`]: the queues in which the jobs of a kind wait
@@ -19,6 +20,7 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 pub mod backoff;
+pub mod budget;
 pub mod causes;
 pub mod draft;
 pub mod entry;

@@ -26,6 +26,7 @@
 pub mod absence;
 pub mod admission;
 pub mod answer;
+pub mod budget;
 pub mod comparison;
 pub mod notice;
 pub mod rescue;
@@ -163,17 +164,39 @@ pub enum Call {
     /// The query about a job that is expired and, as far as the ledger knows, was never sent: one
     /// "not found" rejects it as expired, and no answer makes it sent.
     QueryExpired,
+    /// The query about a job that is over its budget, is not wanted any more and, as far as the ledger
+    /// knows, was never sent: one "not found" rejects it, and no answer makes it sent.
+    QueryOverBudget,
 }
 
 /// What came back.
 #[derive(Clone, Copy, Debug)]
 pub enum Answer<'a> {
-    /// [`Call::Send`] was not made, because an operator has paused it: nothing came back.
-    Withheld,
     /// From [`Call::Send`].
     Sent(&'a Verdict),
-    /// From [`Call::Query`], [`Call::QueryOnce`] and [`Call::QueryExpired`].
+    /// From every other call.
     Queried(&'a Finding),
+    /// In place of [`Call::Send`], which was not made.
+    Withheld(Withheld),
+}
+
+/// Why the call that pays was not made, although the job was claimed for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withheld {
+    /// The job would exceed a cap, and waits.
+    OverBudget {
+        /// When the last of the exceeded caps begins anew.
+        until: UnixMillis,
+    },
+    /// The job would exceed a cap, and is not wanted any more.
+    Unwanted {
+        /// As above, for a job that may have been sent all the same.
+        until: UnixMillis,
+    },
+    /// Nobody could say whether it would.
+    Uncounted,
+    /// An operator has paused such calls.
+    Paused,
 }
 
 /// Whether a lease still gives the right to speak a negative word (rule 8).
@@ -283,11 +306,15 @@ pub enum DeferReason {
     Blocked,
     /// The breaker is open, or an operator has paused the kind.
     LaneClosed,
+    /// It would exceed a cap of the spend guard.
+    OverBudget,
+    /// The spend guard could not count it.
+    Uncounted,
 }
 
 impl DeferReason {
     /// Every reason.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::InProgress,
         Self::Unknown,
         Self::NotFound,
@@ -297,6 +324,8 @@ impl DeferReason {
         Self::NotExecuted,
         Self::Blocked,
         Self::LaneClosed,
+        Self::OverBudget,
+        Self::Uncounted,
     ];
 
     /// The reason's word.
@@ -312,6 +341,8 @@ impl DeferReason {
             Self::NotExecuted => "not_executed",
             Self::Blocked => "blocked",
             Self::LaneClosed => "lane_closed",
+            Self::OverBudget => "over_budget",
+            Self::Uncounted => "uncounted",
         }
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod broker;
+pub mod budget;
 pub mod clock;
 pub mod gateway;
 pub mod history;

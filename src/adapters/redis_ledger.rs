@@ -5,6 +5,7 @@
 //! Valkey, with `maxmemory-policy noeviction`: one server, a master that sentinels name, or a
 //! cluster.
 
+mod budget;
 mod cluster;
 mod connection;
 mod error;

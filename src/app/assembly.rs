@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use crate::adapters::alipay::{AlipayError, AlipayGateway, AlipayOptions};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::memory_broker::MemoryBroker;
+use crate::adapters::memory_budget::MemoryBudget;
 use crate::adapters::memory_history::MemoryHistory;
 use crate::adapters::memory_ledger::MemoryLedger;
 use crate::adapters::rabbitmq::{Prefetch, RabbitmqBroker, RabbitmqOptions, RabbitmqTls};
@@ -17,6 +18,7 @@ use crate::adapters::random::SystemRandom;
 use crate::adapters::redis_ledger::{RedisLedger, RedisLedgerOptions, RedisTls};
 use crate::app::alipay_setup;
 use crate::app::audit;
+use crate::app::budget::SpendGuard;
 use crate::app::config::{Config, ConfigProblem, Problems, ServerUrl, Servers, replica_name};
 use crate::app::history::HistoryWriter;
 use crate::app::metrics::Metrics;
@@ -30,6 +32,7 @@ use crate::lifecycle::admission::PARK_DELAY_MAX;
 use crate::lifecycle::retry::RetryPolicy;
 use crate::pacing::{Pacing, PacingOptions};
 use crate::ports::broker::Broker;
+use crate::ports::budget::Budget;
 use crate::ports::clock::{Clock, Random};
 use crate::ports::gateway::{CallObserver, Gateway as _};
 use crate::ports::history::History;
@@ -154,6 +157,7 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
         history,
         rate,
         switches,
+        budget,
     } = memory(config, &clock, &random).await?;
     let (options, paced) = (pacing_options(config), Arc::clone(&clock));
     let pacing = match rate {
@@ -173,7 +177,8 @@ pub async fn connect(config: &Config, parts: Parts) -> Result<Assembly, StartErr
         random,
         switches: Some(switches),
     };
-    let options = worker_options(config, default_app.clone())?;
+    let mut options = worker_options(config, default_app.clone())?;
+    options.budget = spend_guard(config, budget, &metrics);
     let recent = Recent::new(ports.clock.now(), replica_name());
     let mut witnesses = witnesses(config, &history, &recent, &metrics);
     let audit = audit(config, &ports.clock, &metrics)?;
@@ -318,9 +323,28 @@ fn worker_options(
             disburse_places: config.rabbitmq.prefetch.disburse,
             pay_places: config.rabbitmq.prefetch.pay,
         }),
+        // Counted by the same servers that remember the jobs.
+        budget: None,
         rescue_interval: (config.ledger.rescue_after / 20)
             .clamp(Duration::from_secs(1), Duration::from_secs(60)),
     })
+}
+
+/// The guard, if the configuration has a cap.
+fn spend_guard(
+    config: &Config,
+    counters: Arc<dyn Budget>,
+    metrics: &Metrics,
+) -> Option<SpendGuard> {
+    if !config.budget.is_on() {
+        return None;
+    }
+    let mut options = config.budget.options.clone();
+    options.salt.clone_from(&config.rabbitmq.prefix);
+    for (scope, window, cap) in options.all() {
+        metrics.budget_capped(scope, window, cap);
+    }
+    Some(SpendGuard { counters, options })
 }
 
 /// What remembers: one connection to Redis, which all replicas share, or this process.
@@ -329,6 +353,7 @@ struct Memory {
     history: Arc<dyn History>,
     rate: Option<Arc<dyn SharedRate>>,
     switches: Arc<dyn Switches>,
+    budget: Arc<dyn Budget>,
 }
 
 async fn memory(
@@ -343,6 +368,7 @@ async fn memory(
             ledger,
             history: Arc::new(MemoryHistory::new()),
             rate: None,
+            budget: Arc::new(MemoryBudget::new()),
         });
     };
     match RedisLedger::connect(options, Arc::clone(clock), Arc::clone(random)).await {
@@ -352,6 +378,7 @@ async fn memory(
                 history: Arc::<RedisLedger>::clone(&ledger),
                 rate: Some(Arc::<RedisLedger>::clone(&ledger)),
                 switches: Arc::<RedisLedger>::clone(&ledger),
+                budget: Arc::<RedisLedger>::clone(&ledger),
                 ledger,
             })
         }

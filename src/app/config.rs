@@ -12,6 +12,7 @@
 
 mod alipay;
 mod audit;
+mod budget;
 mod document;
 pub mod keys;
 mod lanes;
@@ -44,6 +45,7 @@ pub use crate::app::config::alipay::{
     KeyField, KeyFile, SignType,
 };
 pub use crate::app::config::audit::{AuditConfig, AuditSync};
+pub use crate::app::config::budget::BudgetConfig;
 pub use crate::app::config::lanes::FairnessConfig;
 pub use crate::app::config::notify::{Network, NotifyConfig};
 pub use crate::app::config::payments::{LedgerConfig, PacingConfig, RetryConfig};
@@ -80,6 +82,8 @@ pub struct Config {
     pub pacing: PacingConfig,
     /// `[fairness]`.
     pub fairness: FairnessConfig,
+    /// `[budget]`.
+    pub budget: BudgetConfig,
     /// `[admin]`.
     pub admin: AdminConfig,
     /// `[notify]`.
@@ -278,6 +282,7 @@ impl Config {
             retry: RetryConfig::read(reader),
             pacing: PacingConfig::read(reader),
             fairness: FairnessConfig::read(reader),
+            budget: BudgetConfig::read(reader),
             admin: AdminConfig::read(reader),
             notify: NotifyConfig::read(reader),
             audit: AuditConfig::read(reader),

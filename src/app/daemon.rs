@@ -200,6 +200,7 @@ pub fn sources(config: &Config, assembly: &Assembly, heartbeat: &Arc<Heartbeat>)
         metrics.set_pacing(&pacing);
         metrics.set_broker(ports.broker.connection());
         metrics.set_ledger(&ports.ledger.health());
+        metrics.refresh_budget(ports.clock.now());
     };
     AdminSources {
         metrics: Arc::clone(&assembly.metrics),

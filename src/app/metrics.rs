@@ -5,6 +5,7 @@
 //! counted per job was resolved once at the start, so that counting is one atomic addition.
 
 mod audit;
+mod budget;
 mod catalog;
 mod families;
 mod notifications;
@@ -17,14 +18,17 @@ use std::time::Duration;
 use prometheus::IntGauge;
 
 use crate::app::metrics::audit::AuditMetrics;
+use crate::app::metrics::budget::BudgetMetrics;
 use crate::app::metrics::catalog::Catalog;
 use crate::app::metrics::families::{AppMetrics, JobResult, KindMetrics, Shared};
 use crate::app::metrics::reconcile::ReconcileMetrics;
+use crate::domain::budget::{Counter, Scope, Window};
 use crate::domain::ident::AppName;
 use crate::domain::job::Kind;
 use crate::domain::money::Fen;
 use crate::domain::outcome::{QueryAnswer, Resolution};
 use crate::domain::switch::SwitchKey;
+use crate::domain::time::UnixMillis;
 use crate::lifecycle::DeferReason;
 use crate::pacing::{PacedCall, Pacing};
 use crate::ports::gateway::{CallObserver, CallReport};
@@ -43,6 +47,7 @@ pub struct Metrics {
     shared: Shared,
     audit: AuditMetrics,
     reconcile: ReconcileMetrics,
+    budget: BudgetMetrics,
 }
 
 /// One kind's numbers since the start, over all apps, for the page for people.
@@ -75,6 +80,7 @@ impl Metrics {
     pub fn new(apps: &[AppName]) -> Self {
         let mut catalog = Catalog::new();
         let families = families::Families::new(&mut catalog);
+        let budget = BudgetMetrics::new(&mut catalog);
         let children = |app: &AppName| (app.clone(), AppMetrics::new(&families, app));
         Self {
             apps: apps.iter().map(children).collect(),
@@ -82,6 +88,7 @@ impl Metrics {
             shared: Shared::new(families),
             audit: AuditMetrics::new(&mut catalog),
             reconcile: ReconcileMetrics::new(&mut catalog, apps),
+            budget,
             catalog,
         }
     }
@@ -188,6 +195,38 @@ impl Metrics {
     /// A job got its permit after `waited`.
     pub fn paced(&self, waited: Duration) {
         self.shared.pacing_wait.observe(waited.as_secs_f64());
+    }
+
+    /// Every app has this cap of the spend guard.
+    pub fn budget_capped(&self, scope: Scope, window: Window, cap: Fen) {
+        for app in self.apps.keys() {
+            self.budget.capped(app, (scope, window), cap);
+        }
+    }
+
+    /// How a sum of the spend guard stands.
+    pub fn budget_spent(&self, app: &AppName, counter: &Counter, spent_fen: u64) {
+        self.budget.spent(app, counter, spent_fen);
+    }
+
+    /// A job would have exceeded a cap.
+    pub fn budget_over(&self, app: &AppName, counter: &Counter) {
+        self.budget.over(app, counter);
+    }
+
+    /// A sum came near its cap.
+    pub fn budget_warned(&self, app: &AppName, counter: &Counter) {
+        self.budget.warned(app, counter);
+    }
+
+    /// A payment could not be counted.
+    pub fn budget_uncounted(&self, app: &AppName) {
+        self.budget.uncounted(app);
+    }
+
+    /// Sums of windows that are over are no more the present ones.
+    pub fn refresh_budget(&self, now: UnixMillis) {
+        self.budget.refresh(now);
     }
 
     /// How many unsettled jobs of `kind` the ledger's index holds.

@@ -12,7 +12,7 @@ use crate::domain::job::{
 };
 use crate::domain::notice::Telling;
 use crate::domain::outcome::{
-    Announcement, Failure, Invalid, Outcome, QueryAnswer, Resolution, SignedOrder,
+    Announcement, BudgetWarning, Failure, Invalid, Outcome, QueryAnswer, Resolution, SignedOrder,
 };
 use crate::domain::time::UnixMillis;
 use crate::domain::verdict::{OperationStatus, OperationType};
@@ -42,6 +42,7 @@ pub fn encode(announcement: &Announcement, traceparent: Option<&str>) -> EventMe
         }
         Announcement::Invalid(invalid) => self::invalid(invalid, traceparent),
         Announcement::Notified { told, at } => notified(told, *at),
+        Announcement::BudgetWarned(warning) => budget_warned(warning),
         Announcement::Answered {
             job,
             message_id,
@@ -100,9 +101,23 @@ struct Data<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     page_url: Option<&'a str>,
     labels: &'a Labels,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget: Option<BudgetData<'a>>,
     /// Absent of jobs, so that what was told of them stays word by word the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<&'static str>,
+}
+
+/// Of a warning of the spend guard alone: the sum and its cap.
+#[derive(Serialize)]
+struct BudgetData<'a> {
+    scope: &'static str,
+    value: Option<&'a str>,
+    window: &'static str,
+    starts_at: String,
+    ends_at: String,
+    cap: String,
+    spent: String,
 }
 
 impl Serialize for Labels {
@@ -139,6 +154,7 @@ impl<'a> Data<'a> {
             order_string: None,
             page_url: None,
             labels,
+            budget: None,
             origin: None,
         }
     }
@@ -374,6 +390,48 @@ fn answered(
         answer.as_str()
     );
     event(&id, &target, head, data)
+}
+
+/// No job's event: `kind` says so, and every key of jobs is empty.
+fn budget_warned(warning: &BudgetWarning) -> EventMessage {
+    let BudgetWarning {
+        app,
+        counter,
+        value,
+        cap,
+        spent_fen,
+        at,
+    } = warning;
+    let no_labels = Labels::default();
+    // The kind whose payments are counted, until the next line says what it is about.
+    let mut data = Data::new(Kind::Disburse, "warned", app, &no_labels);
+    data.kind = "budget";
+    let (scope, window) = (counter.scope.as_str(), counter.window.as_str());
+    let starts_at = rfc3339(counter.starts_at);
+    let mut id = format!("{app}/budget/{scope}/{window}/{starts_at}");
+    if let Some(digest) = counter.value {
+        id = format!("{id}/{digest}");
+    }
+    data.budget = Some(BudgetData {
+        scope,
+        value: value.as_deref(),
+        window,
+        starts_at,
+        ends_at: rfc3339(counter.ends_at()),
+        cap: cap.to_string(),
+        spent: yuan(*spent_fen),
+    });
+    let head = Head {
+        attempts: 0,
+        at: *at,
+        traceparent: None,
+    };
+    event(&id, app.as_str(), &head, data)
+}
+
+/// A sum in yuan with two decimals; unlike an amount it may be 0, or above what one job can pay.
+fn yuan(fen: u64) -> String {
+    format!("{}.{:02}", fen / 100, fen % 100)
 }
 
 fn notified(told: &Telling, at: UnixMillis) -> EventMessage {

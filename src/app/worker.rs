@@ -7,6 +7,7 @@
 
 mod announce;
 mod background;
+mod budget;
 mod calls;
 mod case;
 mod deliver;
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::app::budget::SpendGuard;
 use crate::app::metrics::Metrics;
 use crate::app::witness::Witnesses;
 use crate::domain::ident::AppName;
@@ -85,6 +87,8 @@ pub struct WorkerOptions {
     pub rescue_interval: Duration,
     /// Whose jobs share the lanes fairly; `None`: first come, first served.
     pub fairness: Option<FairnessOptions>,
+    /// Caps on what is paid out, and who counts it; `None`: nothing is counted.
+    pub budget: Option<SpendGuard>,
 }
 
 /// The payment worker.

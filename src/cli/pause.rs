@@ -7,8 +7,11 @@ use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
+use crate::app::audit::Action;
+use crate::app::config::Config;
 use crate::app::job_body::rfc3339;
 use crate::app::switches::{Change, Standing, Stranger, SwitchError, Wish, pause, paused, resume};
+use crate::cli::audited::{audited, result};
 use crate::cli::configuration;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::{Failure, with_causes};
@@ -137,9 +140,8 @@ pub(crate) async fn execute_pause(
         return print_list(&rows, &args.output);
     };
     let wish = args.who.wish(app, args.kind, args.reason);
-    let standings = pause(&config, &wish)
-        .await
-        .map_err(|error| failure(&error))?;
+    let doing = pause(&config, &wish);
+    let standings = written(&config, "pause", &wish, doing).await?;
     print(&standings, &args.output)
 }
 
@@ -149,10 +151,31 @@ pub(crate) async fn execute_resume(
 ) -> Result<ExitCode, Failure> {
     let config = configuration::load_without_apps(named)?;
     let wish = args.who.wish(args.app, args.kind, args.reason);
-    let standings = resume(&config, &wish)
-        .await
-        .map_err(|error| failure(&error))?;
+    let doing = resume(&config, &wish);
+    let standings = written(&config, "resume", &wish, doing).await?;
     print(&standings, &args.output)
+}
+
+/// Throws switches between the two lines of the audit log.
+async fn written(
+    config: &Config,
+    command: &str,
+    wish: &Wish,
+    doing: impl Future<Output = Result<Vec<Standing>, SwitchError>>,
+) -> Result<Vec<Standing>, Failure> {
+    let arguments = [
+        ("app", wish.app.as_str()),
+        ("kind", wish.kind.map_or("all", Kind::as_str)),
+        ("by", wish.by.as_str()),
+    ];
+    let action = Action {
+        command,
+        out_request_no: None,
+        arguments: &arguments,
+        reason: wish.reason.as_ref().map(Caption::as_str),
+    };
+    let done = audited(config, &action, doing, result).await?;
+    done.map_err(|error| failure(&error))
 }
 
 fn failure(error: &SwitchError) -> Failure {

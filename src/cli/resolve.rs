@@ -6,9 +6,11 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use crate::app::audit::Action;
 use crate::app::resolve::{
     Patience, Request, ResolveError, Resolved, Settling, Weight, Word, resolve, said,
 };
+use crate::cli::audited::audited;
 use crate::cli::configuration;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::{Failure, with_causes};
@@ -123,7 +125,14 @@ pub(crate) async fn execute(args: ResolveArgs, named: Option<&Path>) -> Result<E
         by: args.weight.by,
         reason: args.weight.reason,
     };
-    let resolved = resolve(&config, &request).await;
+    let doing = resolve(&config, &request);
+    let resolved = audited(
+        &config,
+        &action(&request, &arguments(&request)),
+        doing,
+        told,
+    )
+    .await?;
     let resolved = resolved.map_err(|error| failure(&request.key, &error))?;
     let mut stdout = io::stdout().lock();
     if args.json {
@@ -132,6 +141,41 @@ pub(crate) async fn execute(args: ResolveArgs, named: Option<&Path>) -> Result<E
         stdout.write_all(words(&request, &resolved).as_bytes())?;
     }
     Ok(ExitCode::Done)
+}
+
+/// The arguments as the audit log has them.
+fn arguments(request: &Request) -> [(&'static str, &str); 4] {
+    let word = match request.word {
+        Word::Succeeded => "succeeded",
+        Word::Failed => "failed",
+    };
+    let weight = match request.weight {
+        Weight::Confirmed => "no",
+        Weight::Forced => "yes",
+    };
+    [
+        ("app", request.key.app.as_str()),
+        ("as", word),
+        ("force", weight),
+        ("by", request.by.as_str()),
+    ]
+}
+
+fn action<'a>(request: &'a Request, arguments: &'a [(&'a str, &'a str)]) -> Action<'a> {
+    Action {
+        command: "resolve",
+        out_request_no: Some(request.key.out_request_no.as_str()),
+        arguments,
+        reason: request.reason.as_ref().map(Caption::as_str),
+    }
+}
+
+/// What came of it, for the audit log.
+fn told(resolved: &Result<Resolved, ResolveError>) -> String {
+    match resolved {
+        Ok(resolved) => resolved.outcome.resolution.as_str().to_owned(),
+        Err(error) => with_causes(error),
+    }
 }
 
 /// What was done, a line for each fact.

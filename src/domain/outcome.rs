@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::domain::budget::Counter;
 use crate::domain::draft::FieldError;
 use crate::domain::ident::{AlipayNo, AppName, MerchantNo};
 use crate::domain::job::{Fingerprint, JobKey, Kind, Labels, MoneyJob, QueryJob};
@@ -79,6 +80,8 @@ pub enum Failure {
 pub enum Rejection {
     /// `not_after` had passed before the job was sent.
     Expired,
+    /// It would have exceeded a cap of the spend guard.
+    OverBudget,
 }
 
 impl Rejection {
@@ -87,6 +90,7 @@ impl Rejection {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Expired => "expired",
+            Self::OverBudget => "over_budget",
         }
     }
 }
@@ -180,6 +184,8 @@ pub enum Announcement {
         /// When it was told.
         at: UnixMillis,
     },
+    /// The spend guard's sum is near its cap; about no job, and not terminal.
+    BudgetWarned(Box<BudgetWarning>),
     /// The answer to a query job; terminal for it.
     Answered {
         /// The query.
@@ -193,6 +199,23 @@ pub enum Announcement {
         /// When it was answered.
         at: UnixMillis,
     },
+}
+
+/// A sum of the spend guard that is near its cap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetWarning {
+    /// Whose payments are summed up.
+    pub app: AppName,
+    /// The sum, its cap's window included; part of the event id.
+    pub counter: Counter,
+    /// Which payee, masked, or which value of the label.
+    pub value: Option<String>,
+    /// The cap.
+    pub cap: Fen,
+    /// The sum when it was told.
+    pub spent_fen: u64,
+    /// When it was told.
+    pub at: UnixMillis,
 }
 
 /// A body that is no valid job.

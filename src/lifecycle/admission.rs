@@ -187,9 +187,11 @@ fn begin(
 ) -> Transition {
     match (delivered.lane, call) {
         (Lane::Paused, Call::Send) | (Lane::Closed, _) => hold_back(pending, ticket, context),
-        (Lane::Paused, Call::Query | Call::QueryOnce | Call::QueryExpired) | (Lane::Open, _) => {
-            claim(pending, attempt, delivered, call)
-        }
+        (
+            Lane::Paused,
+            Call::Query | Call::QueryOnce | Call::QueryExpired | Call::QueryOverBudget,
+        )
+        | (Lane::Open, _) => claim(pending, attempt, delivered, call),
     }
 }
 

@@ -10,11 +10,11 @@ use crate::domain::verdict::{
     AlipayNumbers, Blockage, Finding, Operation, OperationStatus, Proof, Receipt, Refusal, Verdict,
 };
 use crate::lifecycle::absence::{self, Missing};
-use crate::lifecycle::comparison;
 use crate::lifecycle::{
     Answer, Answered, Call, Context, DeferReason, Deferral, Learnt, LeaseLife, NotApplicable,
-    Transition, Unresolved, Vacate,
+    Transition, Unresolved, Vacate, Withheld,
 };
+use crate::lifecycle::{budget, comparison};
 
 /// Decides what an answer means, against what the ledger holds now (rules 4, 6 to 10, 12).
 pub(super) fn judge(
@@ -24,9 +24,9 @@ pub(super) fn judge(
 ) -> Transition {
     match state {
         // Rule 5: an entry that vanished under its living holder is written again.
-        None => judge_own(answered, context),
+        None => judge_own(state, answered, context),
         Some(Entry::InFlight(entry)) if entry.lease.token == answered.held.lease.token => {
-            judge_own(answered, context)
+            judge_own(state, answered, context)
         }
         Some(Entry::Settled(outcome))
             if outcome.fingerprint == answered.held.pending.fingerprint =>
@@ -48,11 +48,11 @@ pub(super) enum Evidence {
 fn evidence(answered: &Answered<'_>) -> Evidence {
     match answered.answer {
         Answer::Sent(Verdict::Succeeded(receipt)) => Evidence::Success(receipt.clone()),
-        Answer::Sent(_) | Answer::Withheld => Evidence::Nothing,
+        Answer::Sent(_) => Evidence::Nothing,
         Answer::Queried(Finding::Found(operation)) if !is_astray(answered, operation) => {
             evidence_of(&answered.held.pending.job, operation)
         }
-        Answer::Queried(_) => Evidence::Nothing,
+        Answer::Queried(_) | Answer::Withheld(_) => Evidence::Nothing,
     }
 }
 
@@ -119,17 +119,23 @@ fn judge_late(entry: &Entry, answered: &Answered<'_>, context: &Context<'_>) -> 
     }
 }
 
-fn judge_own(answered: &Answered<'_>, context: &Context<'_>) -> Transition {
+fn judge_own(state: Option<&Entry>, answered: &Answered<'_>, context: &Context<'_>) -> Transition {
     let mut held = answered.held.clone();
-    if !matches!(answered.answer, Answer::Withheld) {
-        held.pending.attempts = held.pending.attempts.saturating_add(1);
-        held.pending.rescues = 0;
+    match answered.answer {
+        Answer::Sent(_) | Answer::Queried(_) => {
+            held.pending.attempts = held.pending.attempts.saturating_add(1);
+            held.pending.rescues = 0;
+        }
+        // No call was made, so nothing was learnt by one.
+        Answer::Withheld(Withheld::Paused) => {}
+        Answer::Withheld(
+            Withheld::OverBudget { .. } | Withheld::Unwanted { .. } | Withheld::Uncounted,
+        ) => held.pending.rescues = 0,
     }
     match answered.answer {
-        // No call was made, so nothing was learnt by one, and this attempt sent nothing.
-        Answer::Withheld => defer(held, DeferReason::LaneClosed, context),
         Answer::Sent(verdict) => judge_sent(held, verdict, answered, context),
         Answer::Queried(finding) => judge_queried(held, finding, answered, context),
+        Answer::Withheld(withheld) => budget::judge(held, withheld, state, context),
     }
 }
 
@@ -204,9 +210,9 @@ fn judge_queried(
     answered: &Answered<'_>,
     context: &Context<'_>,
 ) -> Transition {
-    // A query is only asked when something may have been sent, but for the one about expiry, which
-    // alone asks of what the ledger believes unsent.
-    held.pending.maybe_sent |= answered.call != Call::QueryExpired;
+    // A query is only asked when something may have been sent, but for those that ask before a
+    // rejection, of what the ledger believes unsent.
+    held.pending.maybe_sent |= rejection(answered.call).is_none();
     let astray = match finding {
         Finding::Found(operation) => is_astray(answered, operation),
         Finding::NotFound => held.pending.numbers.is_some(),
@@ -236,20 +242,31 @@ fn judge_queried(
                 defer_sent(held, DeferReason::InProgress, context)
             }
         },
-        // Rule 11: neither the ledger nor Alipay knows of it, and it is not sent any more.
-        Finding::NotFound if answered.call == Call::QueryExpired => settle_negative(
-            &held,
-            Resolution::Rejected(Rejection::Expired),
-            answered.lease,
-            context,
-        ),
-        Finding::NotFound => {
-            held.pending.absence = absence::one_more(held.pending.absence, context.now);
-            judge_not_found(held, answered, context)
-        }
+        Finding::NotFound => match rejection(answered.call) {
+            // Rule 11: neither the ledger nor Alipay knows of it, and it is not sent any more.
+            Some(rejection) => settle_negative(
+                &held,
+                Resolution::Rejected(rejection),
+                answered.lease,
+                context,
+            ),
+            None => {
+                held.pending.absence = absence::one_more(held.pending.absence, context.now);
+                judge_not_found(held, answered, context)
+            }
+        },
         Finding::Unknown(_) => defer(held, DeferReason::Unknown, context),
         Finding::NotExecuted(_) => defer(held, DeferReason::NotExecuted, context),
         Finding::Blocked(_) => defer(held, DeferReason::Blocked, context),
+    }
+}
+
+/// As what a job is rejected that the query does not find.
+const fn rejection(call: Call) -> Option<Rejection> {
+    match call {
+        Call::QueryExpired => Some(Rejection::Expired),
+        Call::QueryOverBudget => Some(Rejection::OverBudget),
+        Call::Send | Call::Query | Call::QueryOnce => None,
     }
 }
 
@@ -292,11 +309,14 @@ fn judge_not_found(
     }
 }
 
-fn defer(mut held: InFlight, reason: DeferReason, context: &Context<'_>) -> Transition {
+pub(super) fn defer(mut held: InFlight, reason: DeferReason, context: &Context<'_>) -> Transition {
     let policy = context.policy;
-    let ticket = Ticket(held.attempt.saturating_add(1));
     let wait = match reason {
-        DeferReason::NotExecuted | DeferReason::Blocked | DeferReason::LaneClosed => {
+        DeferReason::NotExecuted
+        | DeferReason::Blocked
+        | DeferReason::LaneClosed
+        | DeferReason::OverBudget
+        | DeferReason::Uncounted => {
             let wait = |jitter| policy.retry.delay_unsent(held.attempt, jitter);
             Wait::jittered(context, wait)
         }
@@ -313,10 +333,20 @@ fn defer(mut held: InFlight, reason: DeferReason, context: &Context<'_>) -> Tran
         | DeferReason::NumberUsed
         | DeferReason::DigestDiffers => inconclusive(&mut held.pending, context),
     };
+    defer_for(held, reason, &wait, context)
+}
+
+/// Defers for as long as `wait` says.
+pub(super) fn defer_for(
+    mut held: InFlight,
+    reason: DeferReason,
+    wait: &Wait,
+    context: &Context<'_>,
+) -> Transition {
     let unresolved = unresolved(&mut held.pending, context);
     Transition::Defer(Box::new(Deferral {
         entry: Deferred {
-            ticket,
+            ticket: Ticket(held.attempt.saturating_add(1)),
             due_at: context.now.plus(wait.most),
             pending: held.pending,
         },

@@ -100,6 +100,16 @@ impl RetryPolicy {
             .min(Self::UNSENT_MAX)
     }
 
+    /// The shortest of the growing waits that is not shorter than `length`; the greatest if none is.
+    #[must_use]
+    pub fn delay_for(&self, length: Duration) -> Duration {
+        if length >= self.delay_max {
+            return self.delay_max;
+        }
+        let reaching = self.waits().find(|wait| *wait >= length);
+        reaching.unwrap_or(self.delay_max)
+    }
+
     fn growing_waits(&self) -> u32 {
         let waits = self.waits().take_while(|wait| *wait < self.delay_max);
         u32::try_from(waits.count()).map_or(u32::MAX, |waits| waits.saturating_add(1))
@@ -154,6 +164,22 @@ mod tests {
 
     fn policy() -> RetryPolicy {
         RetryPolicy::new(Duration::from_millis(500), Duration::from_secs(1020), 2000).unwrap()
+    }
+
+    #[test]
+    fn the_wait_for_a_length_is_the_first_that_reaches_it() {
+        for (length_ms, expected_ms) in [
+            (0, 500),
+            (500, 500),
+            (501, 1_000),
+            (35_000, 64_000),
+            (512_000, 512_000),
+            (512_001, 1_020_000),
+            (86_400_000, 1_020_000),
+        ] {
+            let delay = policy().delay_for(Duration::from_millis(length_ms));
+            assert_eq!(delay, Duration::from_millis(expected_ms), "{length_ms}");
+        }
     }
 
     #[test]

@@ -233,7 +233,7 @@ fn requests() -> [MoneyRequest; 4] {
     ]
 }
 
-fn resolutions() -> [(Kind, Resolution); 8] {
+fn resolutions() -> [(Kind, Resolution); 9] {
     [
         (
             Kind::Disburse,
@@ -263,6 +263,7 @@ fn resolutions() -> [(Kind, Resolution); 8] {
         ),
         (Kind::Disburse, Resolution::Failed(Failure::Closed)),
         (Kind::Refund, Resolution::Rejected(Rejection::Expired)),
+        (Kind::Disburse, Resolution::Rejected(Rejection::OverBudget)),
         (
             Kind::AppPay,
             Resolution::Signed(SignedOrder("app_id=1&sign=a%3D".to_owned())),

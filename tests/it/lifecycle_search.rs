@@ -64,6 +64,7 @@ const NONE: Budget = Budget {
     expiries: 0,
     closures: 0,
     purges: 0,
+    caps: 0,
 };
 
 const ONE: Budget = Budget { faults: 1, ..NONE };
@@ -163,6 +164,9 @@ const WORKERS: &[Row] = &[
     row("expiry", Budget { expiries: 1, ..TWO }),
     row("closed-lane", Budget { closures: 2, ..TWO }),
     row("closed-lane-expiry", Budget { closures: 2, expiries: 1, duplicates: 1, ..ONE }),
+    row("over-budget", Budget { caps: 2, ..TWO }),
+    row("over-budget-duplicate", Budget { caps: 1, duplicates: 1, ..ONE }),
+    row("over-budget-expiry", Budget { caps: 1, expiries: 1, ..TWO }),
     refusing(row("refused-after-effect", Budget { faults: 3, ..NONE })),
     bank(row("unique-violation", TWO), Idempotency::Used),
     slow(bank(row("unique-violation-slow", TWO), Idempotency::Used)),
@@ -188,6 +192,9 @@ const MEMORY: &[Row] = &[
     row("oblivion-expiry-flush", Budget { flushes: 1, ..OBLIVION }),
     row("oblivion-expiry-closed-lane", Budget { closures: 1, ..OBLIVION }),
     bank(row("oblivion-expiry-unique-violation", OBLIVION), Idempotency::Used),
+    row("flush-over-budget", Budget { caps: 1, ..FLUSH_2 }),
+    row("oblivion-over-budget", Budget { caps: 1, ..OBLIVION }),
+    row("failover-over-budget", Budget { caps: 1, ..FAILOVER }),
     refusing(row("flush-refused-after-effect", FLUSH_2)),
     row("failover", FAILOVER),
     row("failover-duplicate", Budget { duplicates: 1, ..FAILOVER }),
@@ -274,6 +281,8 @@ const MISTAKES: &[(Mistake, Row, &str)] = &[
     (Mistake::SettlesLateNegatives, row("plain", TWO), "P3"),
     (Mistake::RejectsWhateverIsExpired, row("expiry", Budget { expiries: 1, ..ONE }), "P3"),
     (Mistake::RejectsTheForgotten, row("oblivion-expiry", OBLIVION), "P3"),
+    (Mistake::RejectsWhateverIsOverBudget, slow(row("over-budget-slow", Budget { caps: 1, ..TWO })), "P3"),
+    (Mistake::RejectsOverBudgetUnasked, row("oblivion-over-budget", Budget { caps: 1, ..OBLIVION }), "P3"),
     (Mistake::SharesTheConflictId, row("conflict", CONFLICT), "P4"),
     (Mistake::ComparesNothing, differ(row("conflict-flush-payee", Budget { flushes: 1, ..CONFLICT }), Difference::Payee), "P5"),
 ];

@@ -12,6 +12,7 @@ mod admin_server;
 mod alone;
 mod audit;
 mod broker_contract;
+mod budget;
 mod certificates;
 mod cli;
 mod clocks;

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hongbaod::app::metrics::Metrics;
+use hongbaod::domain::budget::{Scope, Window};
 use hongbaod::domain::ident::AppName;
+use hongbaod::domain::money::Fen;
 use hongbaod::lifecycle::DeferReason;
 use hongbaod::ports::gateway::{CallObserver, CallReport};
 
@@ -52,6 +54,7 @@ fn described(metrics: &Metrics) -> BTreeMap<String, Shape> {
 /// What a scrape shows once every metric with open labels was used.
 fn scraped(metrics: &Metrics) -> BTreeMap<String, Shape> {
     metrics.buried("invalid");
+    metrics.budget_capped(Scope::App, Window::Day, Fen::new(1).unwrap());
     metrics.set_certificate_expiry(&app(), "alipay", 1);
     metrics.called(&CallReport {
         app: &app(),

@@ -12,6 +12,7 @@ use hongbaod::adapters::redis_ledger::{
 };
 use hongbaod::domain::job::JobKey;
 use hongbaod::domain::time::UnixMillis;
+use hongbaod::ports::budget::Budget;
 use hongbaod::ports::ledger::{Ledger, LedgerError, LedgerHealth, ScanCursor, Written};
 use hongbaod::ports::rate::{RateWish, SharedRate};
 
@@ -93,6 +94,7 @@ async fn a_cluster_keeps_the_contract_notices_a_flush_and_may_move_slots() {
     the_contract_holds_and_the_masters_share_the_jobs(&cluster).await;
     every_unsettled_job_is_met_wherever_it_is(&cluster).await;
     a_rate_is_shared_wherever_its_calendar_is(&cluster).await;
+    budgets_keep_their_contract_wherever_they_are(&cluster).await;
     a_flush_of_one_master_is_noticed(&cluster).await;
     one_full_master_makes_the_ledger_refuse(&cluster).await;
     a_slot_that_moves_is_followed_and_counts_as_a_loss(&cluster).await;
@@ -176,6 +178,22 @@ async fn a_rate_is_shared_wherever_its_calendar_is(cluster: &RedisCluster) {
         // All that there is until the horizon, and no more for the second.
         assert!((280..=320).contains(&booked), "{method}: {booked}");
     }
+}
+
+async fn sums(options: RedisLedgerOptions) -> Arc<dyn Budget> {
+    Arc::new(try_connect(options).await.unwrap())
+}
+
+async fn budgets_keep_their_contract_wherever_they_are(cluster: &RedisCluster) {
+    let urls = cluster.urls();
+    crate::budget::every_fact(async || sums(options(RedisMode::Cluster, &urls)).await).await;
+    // Four replicas that meet at one master.
+    let shared = options(RedisMode::Cluster, &urls);
+    let mut replicas = Vec::new();
+    for _ in 0..4 {
+        replicas.push(sums(shared.clone()).await);
+    }
+    crate::budget::race::a_cap_is_used_up_and_never_exceeded(replicas).await;
 }
 
 async fn a_flush_of_one_master_is_noticed(cluster: &RedisCluster) {

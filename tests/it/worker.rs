@@ -1,6 +1,7 @@
 //! The worker against the lifecycle's promises that only a driver can keep: what is done in which
 //! order, and what happens when a reply is lost, a server is away, or the worker must stop.
 
+mod budget;
 mod fakes;
 mod jobs;
 mod lanes;

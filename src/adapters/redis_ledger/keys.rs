@@ -1,5 +1,6 @@
 //! Every key that the ledger uses in Redis: one function each, so that none is spelled twice.
 
+use crate::domain::budget::Counter;
 use crate::domain::ident::{AppName, MerchantNo};
 use crate::domain::job::JobKey;
 use crate::domain::notice::NoticeKey;
@@ -64,6 +65,21 @@ impl Keys {
         format!("{}:paused", self.prefix)
     }
 
+    /// A sum of the spend guard: `<prefix>:budget:{<app>}:<counter>`. All of one app are in one slot of
+    /// a cluster, since one script adds to several.
+    pub(super) fn budget_counter(&self, app: &AppName, counter: &Counter) -> String {
+        format!("{}:budget:{{{app}}}:{counter}", self.prefix)
+    }
+
+    /// Where a job is counted: `<prefix>:budget:{<app>}:job:<out_request_no>`, in the same slot.
+    pub(super) fn budget_record(&self, key: &JobKey) -> String {
+        let JobKey {
+            app,
+            out_request_no,
+        } = key;
+        format!("{}:budget:{{{app}}}:job:{out_request_no}", self.prefix)
+    }
+
     /// The tripwire's canary, a string that never expires: one in all, or one per master of a
     /// cluster, whose hash tag it bears.
     pub(super) fn canary(&self, tag: Option<u32>) -> String {
@@ -106,10 +122,12 @@ pub(super) fn job_of_member(member: &str) -> Option<JobKey> {
 #[cfg(test)]
 mod tests {
     use super::{Keys, job_of_member, member};
+    use crate::domain::budget::{Counter, Scope, Window};
     use crate::domain::ident::{AlipayNo, AppName, MerchantNo};
     use crate::domain::job::{JobKey, Kind};
     use crate::domain::money::Fen;
     use crate::domain::notice::Notice;
+    use crate::domain::time::UnixMillis;
     use crate::domain::verdict::{Operation, OperationStatus, OperationType};
 
     fn key() -> JobKey {
@@ -135,6 +153,26 @@ mod tests {
         let keys = Keys::new("hongbao".to_owned());
         let name = keys.rate(&key().app, "disburse");
         assert_eq!(name, "hongbao:rate:{main:disburse}");
+    }
+
+    fn counter() -> Counter {
+        Counter {
+            scope: Scope::App,
+            value: None,
+            window: Window::Day,
+            starts_at: UnixMillis(1_795_276_800_000),
+        }
+    }
+
+    #[test]
+    fn what_a_job_is_counted_in_is_in_one_slot() {
+        let keys = Keys::new("hongbao".to_owned());
+        let [record, counter] = [
+            keys.budget_record(&key()),
+            keys.budget_counter(&key().app, &counter()),
+        ];
+        assert_eq!(record, "hongbao:budget:{main}:job:R202611220000001");
+        assert_eq!(counter, "hongbao:budget:{main}:app:day:1795276800");
     }
 
     #[test]
@@ -168,6 +206,8 @@ mod tests {
             keys.fence(Some(7)),
             keys.rate(&key().app, "disburse"),
             keys.history(&key()),
+            keys.budget_record(&key()),
+            keys.budget_counter(&key().app, &counter()),
             "hongbao:{}".to_owned(),
             "hongbao:{main}".to_owned(),
             "hongbao:{main:a b}".to_owned(),

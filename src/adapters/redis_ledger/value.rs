@@ -141,6 +141,8 @@ mod tests {
     use super::arbitrary::{entries, typical_outcome};
     use super::{Indexed, Malformed, decode, encode, indexed, is_settled};
     use crate::domain::entry::Entry;
+    use crate::domain::job::Kind;
+    use crate::domain::outcome::{Rejection, Resolution};
 
     #[test]
     fn a_typical_settled_value_takes_68_bytes() {
@@ -166,13 +168,51 @@ mod tests {
             "",
             "昨天",
         ] {
-            outcome.resolution = crate::domain::outcome::Resolution::Succeeded {
+            outcome.resolution = Resolution::Succeeded {
                 operation_id: None,
                 gmt_trans: Some(spelling.to_owned()),
             };
             let entry = Entry::Settled(outcome.clone());
             let bytes = encode(&key, &entry, Indexed::No);
             assert_eq!(decode(&key, &bytes), Ok(entry), "{spelling}");
+        }
+    }
+
+    #[test]
+    fn a_rejection_as_over_budget_is_nothing_that_older_versions_misread() {
+        let (key, mut outcome) = typical_outcome();
+        for (kind, byte) in [
+            (Kind::Disburse, 0x10),
+            (Kind::Refund, 0x11),
+            (Kind::Pay, 0x12),
+            (Kind::AppPay, 0x13),
+            (Kind::PagePay, 0x14),
+        ] {
+            outcome.kind = kind;
+            outcome.resolution = Resolution::Rejected(Rejection::OverBudget);
+            let entry = Entry::Settled(outcome.clone());
+            let mut bytes = encode(&key, &entry, Indexed::No);
+            // They know a kind's own byte as 0 or 1 alone, and refuse any other.
+            assert_eq!((bytes[1] & 0x0f, bytes[2]), (0x0f, byte), "{kind}");
+            assert_eq!(decode(&key, &bytes), Ok(entry));
+            // Refused, not misread: closed, as over budget.
+            bytes[1] &= !0x04;
+            assert!(decode(&key, &bytes).is_err(), "{kind}");
+        }
+    }
+
+    #[test]
+    fn an_expired_job_is_written_as_ever() {
+        let (key, mut outcome) = typical_outcome();
+        outcome.resolution = Resolution::Rejected(Rejection::Expired);
+        for (kind, marks, next) in [
+            (Kind::Disburse, 0x0c, outcome.fingerprint.0[0]),
+            (Kind::Pay, 0x0e, outcome.fingerprint.0[0]),
+            (Kind::PagePay, 0x0f, 1),
+        ] {
+            outcome.kind = kind;
+            let bytes = encode(&key, &Entry::Settled(outcome.clone()), Indexed::No);
+            assert_eq!((bytes[1] & 0x0f, bytes[2]), (marks, next), "{kind}");
         }
     }
 

@@ -25,14 +25,14 @@ impl FairnessConfig {
     }
 }
 
-fn label(raw: &RawValue) -> Result<String, Fault> {
+pub(super) fn label(raw: &RawValue) -> Result<String, Fault> {
     let text = values::text(raw)?;
     if is_label_key(text) {
         return Ok(text.to_owned());
     }
     let fault = format!("{} can be no label's key", values::quote(text));
     let remedy = "write the key of a label as jobs have it, 1 to 64 of A-Z, a-z, 0-9, _, - and \
-                  dot, for example \"room\"; leave the key out for no fairness";
+                  dot, for example \"room\"; leave the key out for none";
     Err(Fault::new(fault, remedy))
 }
 

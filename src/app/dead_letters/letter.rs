@@ -11,7 +11,7 @@ use crate::domain::draft::{Field, FieldError};
 use crate::domain::ident::{AppName, MerchantNo};
 use crate::domain::job::{Job, Kind, OperationRef};
 use crate::domain::money::Fen;
-use crate::domain::time::UnixMillis;
+use crate::domain::time::{UnixMillis, format_duration};
 
 /// The reason of a message that tells none.
 pub(super) const NO_REASON: &str = "unknown";
@@ -77,6 +77,22 @@ impl Wanted {
     #[must_use]
     pub fn is_everything(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// What is named, as words, for the audit log.
+    #[must_use]
+    pub fn words(&self) -> Vec<(&'static str, String)> {
+        let reasons = (!self.reasons.is_empty()).then(|| self.reasons.join(" "));
+        let named = [
+            ("reason", reasons),
+            ("kind", self.kind.map(|kind| kind.as_str().to_owned())),
+            ("app", self.app.as_ref().map(ToString::to_string)),
+            ("older_than", self.older_than.map(format_duration)),
+        ];
+        let named = named.into_iter();
+        named
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect()
     }
 
     /// Whether a letter is wanted at `now`.

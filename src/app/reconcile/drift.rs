@@ -18,7 +18,7 @@ use crate::app::worker::signal_of_finding;
 use crate::domain::job::{JobKey, QueryTarget};
 use crate::domain::outcome::Outcome;
 use crate::domain::time::UnixMillis;
-use crate::pacing::{Admission, Applicant, PacedCall, Pacing, Party, Rank};
+use crate::pacing::{Admission, Applicant, Further, PacedCall, Pacing, Party, Rank};
 use crate::ports::clock::{Clock, Random};
 use crate::ports::gateway::Gateway;
 
@@ -168,7 +168,10 @@ async fn ask(due: &Due, ports: &DriftPorts) {
         Admission::Closed { .. } => Checked::Unanswered,
         Admission::Open(permit) => {
             if !permit.is_fresh() {
-                permit.next_call(PacedCall::Query).await;
+                match permit.next_call(PacedCall::Query).await {
+                    // A query is never paused.
+                    Further::Granted | Further::Paused => {}
+                }
             }
             let finding = ports.gateway.query(app, &due.target).await;
             permit.report(signal_of_finding(&finding));

@@ -8,7 +8,7 @@ use crate::domain::entry::InFlight;
 use crate::domain::job::Kind;
 use crate::domain::lane::Tier;
 use crate::domain::verdict::{Blockage, Doubt, Finding, NotExecuted, Verdict};
-use crate::lifecycle::{Arrival, Call, Lane, Memory};
+use crate::lifecycle::{Arrival, Call, Lane, Memory, Withheld};
 use crate::pacing::{Admission, Applicant, Further, PacedCall, Permit, Rank, Signal};
 
 use super::Worker;
@@ -16,12 +16,11 @@ use super::case::{Case, Halt};
 use super::fairness::{Place, Stance};
 use super::switches::called;
 
-/// An answer that came back from Alipay.
+/// An answer that came back from Alipay, or what kept us from asking for one.
 pub(super) enum Came {
-    /// None: an operator has paused the call, which was not made.
-    Withheld,
     Sent(Verdict),
     Queried(Finding),
+    Withheld(Withheld),
 }
 
 impl Worker {
@@ -164,16 +163,15 @@ impl Came {
     /// The answer's word, for logs.
     pub(super) fn as_str(&self) -> &'static str {
         match self {
-            Self::Withheld => "withheld",
             Self::Sent(verdict) => verdict.as_str(),
             Self::Queried(finding) => finding.as_str(),
+            Self::Withheld(_) => "withheld",
         }
     }
 
     /// The codes of an answer that did not simply succeed.
     fn codes(&self) -> (Option<&str>, Option<&str>) {
         match self {
-            Self::Withheld => (None, None),
             Self::Sent(verdict) => match verdict {
                 Verdict::Refused(refusal) | Verdict::RefusedUnconfirmed(refusal) => {
                     (Some(&refusal.code), refusal.sub_code.as_deref())
@@ -190,6 +188,7 @@ impl Came {
                 Finding::Blocked(blockage) => codes_of_blockage(blockage),
                 Finding::Found(_) | Finding::NotFound | Finding::NotExecuted(_) => (None, None),
             },
+            Self::Withheld(_) => (None, None),
         }
     }
 
@@ -201,7 +200,7 @@ impl Came {
     /// What pacing learns from an answer.
     fn signal(&self) -> Option<Signal> {
         let signal = match self {
-            Self::Withheld => return None,
+            Self::Withheld(_) => return None,
             Self::Sent(verdict) => match verdict {
                 Verdict::Succeeded(_)
                 | Verdict::Refused(_)

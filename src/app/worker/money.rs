@@ -7,7 +7,8 @@ use crate::domain::entry::{Entry, InFlight};
 use crate::domain::job::{MoneyJob, MoneyRequest};
 use crate::domain::time::Monotonic;
 use crate::lifecycle::{
-    Answer, Answered, Arrival, Call, Context, Delivered, Event, Lane, Memory, Transition, step,
+    Answer, Answered, Arrival, Call, Context, Delivered, Event, Lane, Memory, Transition, Withheld,
+    step,
 };
 use crate::pacing::Further;
 use crate::ports::broker::Delivery;
@@ -193,17 +194,11 @@ impl Worker {
         };
         let mut state = Some(stored);
         loop {
-            let token = self.take_token(case, call).await;
-            // Rule 3: right before the first byte.
-            if !self.outlasts_call(&grip)
-                && !self.renew(case, &mut state, &mut held, &mut grip).await?
-            {
+            let Some(came) = self
+                .attempt(case, &mut state, &mut held, (&mut grip, call))
+                .await?
+            else {
                 return Ok(Turn::StartOver);
-            }
-            let came = if token == Further::Paused || self.withholds(case, call) {
-                Came::Withheld
-            } else {
-                self.call(case, &held, call).await
             };
             debug!(job.id = %case.key, ?call, answer = came.as_str(), attempt = held.attempt, "alipay answered");
             loop {
@@ -251,6 +246,29 @@ impl Worker {
         }
     }
 
+    /// Makes one call, unless it must not be made; `None` when the lease is over.
+    async fn attempt(
+        &self,
+        case: &mut Case<'_>,
+        state: &mut Option<Versioned>,
+        held: &mut InFlight,
+        (grip, call): (&mut Grip, Call),
+    ) -> Result<Option<Came>, Halt> {
+        if let Some(withheld) = self.withhold(case, call).await {
+            return Ok(Some(Came::Withheld(withheld)));
+        }
+        let token = self.take_token(case, call).await;
+        // Rule 3: right before the first byte.
+        if !self.outlasts_call(grip) && !self.renew(case, state, held, grip).await? {
+            return Ok(None);
+        }
+        // Last of all, and without a wait in between: an operator may have just said stop.
+        if token == Further::Paused || self.withholds(case, call) {
+            return Ok(Some(Came::Withheld(Withheld::Paused)));
+        }
+        Ok(Some(self.call(case, held, call).await))
+    }
+
     fn judge(
         &self,
         case: &Case<'_>,
@@ -259,9 +277,9 @@ impl Worker {
         grip: &Grip,
     ) -> Transition {
         let answer = match came {
-            Came::Withheld => Answer::Withheld,
             Came::Sent(verdict) => Answer::Sent(verdict),
             Came::Queried(finding) => Answer::Queried(finding),
+            Came::Withheld(withheld) => Answer::Withheld(*withheld),
         };
         let answered = Answered {
             held,

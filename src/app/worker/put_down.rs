@@ -41,6 +41,7 @@ impl Worker {
                 let result = outcome.resolution.as_str();
                 debug!(job.id = %case.key, job.kind = %outcome.kind, result, attempts = outcome.attempts, "settled");
                 self.note_settled(&case.key, &outcome, Some(took));
+                self.give_back(case, &outcome).await;
                 let kind = outcome.kind;
                 self.announce_settled(case, outcome).await?;
                 self.metrics.announced(kind, took);

@@ -214,7 +214,7 @@ impl Worker {
 pub(super) const fn called(call: Call) -> Called {
     match call {
         Call::Send => Called::Send,
-        Call::Query | Call::QueryOnce | Call::QueryExpired => Called::Query,
+        Call::Query | Call::QueryOnce | Call::QueryExpired | Call::QueryOverBudget => Called::Query,
     }
 }
 

@@ -7,10 +7,13 @@ use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::json;
 
+use crate::app::audit::Action;
+use crate::app::client::ClientError;
 use crate::app::config::Config;
 use crate::app::dead_letters::{
     ActError, Letter, Observer, Report, Step, Wanted, drop as drop_letters, look, requeue,
 };
+use crate::cli::audited::audited;
 use crate::cli::configuration;
 use crate::cli::dead::{FilterArgs, bar, print_sums, sentence, sums, told_broken_off};
 use crate::cli::exit_code::ExitCode;
@@ -85,6 +88,13 @@ impl Verb {
         }
     }
 
+    const fn command(self) -> &'static str {
+        match self {
+            Self::Requeue => "dead requeue",
+            Self::Drop => "dead drop",
+        }
+    }
+
     const fn past(self) -> &'static str {
         match self {
             Self::Requeue => "requeued",
@@ -97,7 +107,7 @@ impl Verb {
         config: &Config,
         wanted: &Wanted,
         observe: &mut Observer<'_>,
-    ) -> Result<Report, crate::app::client::ClientError> {
+    ) -> Result<Report, ClientError> {
         match self {
             Self::Requeue => requeue(config, wanted, observe).await,
             Self::Drop => drop_letters(config, wanted, observe).await,
@@ -139,7 +149,21 @@ pub(super) async fn execute(
     };
     let mut observe = |step: Step<'_>| voice.step(step);
     let report = match mood {
-        Mood::Done => verb.act(&config, &wanted, &mut observe).await,
+        Mood::Done => {
+            let given = wanted.words();
+            let arguments: Vec<(&str, &str)> = given
+                .iter()
+                .map(|(name, value)| (*name, value.as_str()))
+                .collect();
+            let action = Action {
+                command: verb.command(),
+                out_request_no: wanted.number.as_ref().map(MerchantNo::as_str),
+                arguments: &arguments,
+                reason: None,
+            };
+            let doing = verb.act(&config, &wanted, &mut observe);
+            audited(&config, &action, doing, told).await?
+        }
         Mood::Asked | Mood::Told => look(&config, &wanted, &mut observe).await,
     };
     bar.finish_and_clear();
@@ -155,6 +179,14 @@ pub(super) async fn execute(
         Mood::Done | Mood::Told if is_whole => ExitCode::Done,
         Mood::Done | Mood::Told | Mood::Asked => ExitCode::Failed,
     })
+}
+
+/// What came of it, for the audit log.
+fn told(report: &Result<Report, ClientError>) -> String {
+    match report {
+        Ok(report) => format!("{} done, {} failed", report.done.all.letters, report.failed),
+        Err(error) => with_causes(error),
+    }
 }
 
 /// Tells failures as they come.

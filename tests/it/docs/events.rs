@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 
 use hongbaod::app::digest::{digest, fingerprint};
 use hongbaod::app::outcome_event::{CONTENT_TYPE, encode};
+use hongbaod::domain::budget::{Counter, Scope, ScopeDigest, Window};
 use hongbaod::domain::draft::FieldError;
 use hongbaod::domain::ident::{AlipayNo, MerchantNo};
 use hongbaod::domain::job::{Job, Kind, Labels, MoneyJob};
 use hongbaod::domain::money::Fen;
 use hongbaod::domain::notice::{Notice, Telling};
 use hongbaod::domain::outcome::{
-    Announcement, Failure, Invalid, Outcome, QueryAnswer, Rejection, Resolution, SignedOrder,
+    Announcement, BudgetWarning, Failure, Invalid, Outcome, QueryAnswer, Rejection, Resolution,
+    SignedOrder,
 };
 use hongbaod::domain::time::UnixMillis;
 use hongbaod::domain::verdict::{Operation, OperationStatus, OperationType, Refusal};
@@ -141,6 +143,23 @@ fn told(notice: Notice) -> Box<Telling> {
     })
 }
 
+/// A payee who got much.
+fn warning() -> BudgetWarning {
+    BudgetWarning {
+        app: money(Kind::Disburse).app,
+        counter: Counter {
+            scope: Scope::Payee,
+            value: Some(ScopeDigest([7; 16])),
+            window: Window::Day,
+            starts_at: Window::Day.start(AT),
+        },
+        value: Some("2088****0001".to_owned()),
+        cap: Fen::new(100_000).unwrap(),
+        spent_fen: 80_540,
+        at: AT,
+    }
+}
+
 /// The page's examples in their order.
 fn story() -> Vec<Announcement> {
     let (disburse, refund, pay) = (money(Kind::Disburse), money(Kind::Refund), money(Kind::Pay));
@@ -178,6 +197,7 @@ fn story() -> Vec<Announcement> {
         settled(&disburse, Resolution::Failed(Failure::Closed), None),
         settled(&disburse, of_operator(), None),
         settled(&disburse, Resolution::Rejected(Rejection::Expired), None),
+        settled(&disburse, Resolution::Rejected(Rejection::OverBudget), None),
         Announcement::Conflict {
             fingerprint: fingerprint(&disburse),
             job: Box::new(disburse.clone()),
@@ -199,6 +219,7 @@ fn story() -> Vec<Announcement> {
             told: told(automatic_refund()),
             at: AT,
         },
+        Announcement::BudgetWarned(Box::new(warning())),
         answered(QueryAnswer::Found(Box::new(operation())), 1),
         answered(QueryAnswer::NotFound, 1),
         answered(QueryAnswer::Unresolved, 10),
@@ -247,6 +268,7 @@ fn the_table_of_data_names_exactly_the_keys_that_the_encoder_writes() {
         for (key, of) in [
             ("order_string", "app_pay.signed"),
             ("page_url", "page_pay.signed"),
+            ("budget", "budget.warned"),
         ] {
             if of != routing_key {
                 named.remove(key);
@@ -269,7 +291,7 @@ fn the_table_of_events_names_every_routing_key() {
     let told: BTreeSet<String> = encoded()
         .into_iter()
         .map(|(routing_key, _)| match routing_key.split_once('.') {
-            Some(("query", _)) | None => routing_key,
+            Some(("query" | "budget", _)) | None => routing_key,
             Some((_, result)) => format!("<kind>.{result}"),
         })
         .collect();

@@ -20,14 +20,6 @@ const RULES_TESTS: [&str; 2] = [
 ];
 const DASHBOARD: &str = include_str!("../../../deploy/grafana/hongbaod.json");
 
-/// What the rules of `rules_guard.yaml` are about: guards that an installation may do without.
-const GUARDS: [&str; 4] = [
-    "hongbaod_budget_over_total",
-    "hongbaod_budget_warned_total",
-    "hongbaod_paused",
-    "hongbaod_reconcile_drift_fen",
-];
-
 /// What each section of an alert tells, in this order.
 const PARTS: [&str; 5] = [
     "- **Meaning:** ",
@@ -166,7 +158,7 @@ fn rules_dashboard_and_runbook_name_only_metrics_that_are_there() {
     {
         let mut names = metrics_in(text);
         assert!(!names.is_empty());
-        names.retain(|name| !is_known(name) && !GUARDS.contains(name));
+        names.retain(|name| !is_known(name));
         assert_eq!(names, BTreeSet::new());
     }
 }

@@ -5,7 +5,7 @@ use hongbaod::domain::entry::{InFlight, LeaseToken, RequestDigest, Ticket};
 use hongbaod::domain::verdict::Operation;
 use hongbaod::lifecycle::{
     self, Answer, Answered, Arrival, Call, Context, Delivered, Event, Lane, Learnt, LeaseLife,
-    Memory, Transition,
+    Memory, Transition, Withheld,
 };
 
 use crate::lifecycle_search::bank::Manners;
@@ -42,6 +42,10 @@ pub(crate) enum Mistake {
     RejectsWhateverIsExpired,
     /// An expired job without an entry is rejected, outside doubt, without asking Alipay.
     RejectsTheForgotten,
+    /// A job over its budget that may have been sent is rejected after one "not found", as if it was not.
+    RejectsWhateverIsOverBudget,
+    /// A job over its budget is rejected, outside doubt, without asking Alipay.
+    RejectsOverBudgetUnasked,
     /// A conflict is announced under the number's own event id.
     SharesTheConflictId,
     /// The delivery is acknowledged before the outcome is announced.
@@ -394,6 +398,9 @@ impl Scenario<'_> {
         if self.has(Mistake::BelievesARefusalAfterASend) && word == Word::Refused {
             known.maybe_sent = false;
         }
+        if word == Word::Withheld {
+            (asked, word) = self.withheld(world, &mut known, asked);
+        }
         if self.has(Mistake::TakesATimeoutForARefusal) && word == Word::Unknown {
             known.maybe_sent = false;
             word = Word::Refused;
@@ -426,10 +433,25 @@ impl Scenario<'_> {
             };
             lifecycle::step(state.as_ref(), Event::Answered(&answered), &context)
         };
-        if asked == Asked::Send {
+        if word == Word::Withheld {
+            ask(Answer::Withheld(Withheld::Unwanted { until: NOW }))
+        } else if asked == Asked::Send {
             ask(Answer::Sent(&translation::verdict(word)))
         } else {
             ask(Answer::Queried(&self.translation.finding(word)))
+        }
+    }
+
+    /// What a worker makes of a send that the spend guard withheld.
+    fn withheld(&self, world: &World, known: &mut Known, asked: Asked) -> (Asked, Word) {
+        if self.has(Mistake::RejectsWhateverIsOverBudget) {
+            known.maybe_sent = false;
+        }
+        let unasked = self.has(Mistake::RejectsOverBudgetUnasked);
+        if unasked && !known.maybe_sent && !world.doubtful {
+            (Asked::QueryOverBudget, Word::NotFound)
+        } else {
+            (asked, Word::Withheld)
         }
     }
 

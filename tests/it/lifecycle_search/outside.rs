@@ -196,7 +196,7 @@ fn tells_no(world: &World) -> bool {
     let settled = matches!(
         world.ledger,
         Slot::Settled {
-            told: Told::Failed | Told::Expired,
+            told: Told::Failed | Told::Expired | Told::OverBudget,
             ..
         }
     );

@@ -153,6 +153,7 @@ impl Translation {
                     Resolution::Failed(hongbaod::domain::outcome::Failure::Refused(refusal()))
                 }
                 Told::Expired => Resolution::Rejected(Rejection::Expired),
+                Told::OverBudget => Resolution::Rejected(Rejection::OverBudget),
                 Told::Conflict => unreachable!("a conflict is never settled"),
             },
             attempts: 0,
@@ -171,6 +172,7 @@ impl Translation {
             Resolution::Succeeded { .. } => Told::Succeeded,
             Resolution::Failed(_) => Told::Failed,
             Resolution::Rejected(Rejection::Expired) => Told::Expired,
+            Resolution::Rejected(Rejection::OverBudget) => Told::OverBudget,
             Resolution::Signed(_) => unreachable!("no job of the search is signed"),
         };
         Slot::Settled { job: name, told }
@@ -214,6 +216,7 @@ impl Translation {
             | Word::Refused
             | Word::Unknown
             | Word::NotExecuted
+            | Word::Withheld
             | Word::AlreadyUsed => unreachable!("{word:?} answers no query"),
         }
     }
@@ -226,7 +229,7 @@ pub(crate) fn verdict(word: Word) -> Verdict {
         Word::Unknown => Verdict::Unknown(Doubt::TimedOut),
         Word::NotExecuted => Verdict::NotExecuted(NotExecuted::NotSent),
         Word::AlreadyUsed => Verdict::AlreadyUsed,
-        Word::Found(_) | Word::NotFound | Word::NoAnswer => {
+        Word::Withheld | Word::Found(_) | Word::NotFound | Word::NoAnswer => {
             unreachable!("{word:?} answers no request")
         }
     }
@@ -308,6 +311,7 @@ pub(crate) fn asked(call: Call) -> Asked {
         Call::Query => Asked::Query,
         Call::QueryOnce => Asked::QueryOnce,
         Call::QueryExpired => Asked::QueryExpired,
+        Call::QueryOverBudget => Asked::QueryOverBudget,
     }
 }
 
@@ -317,5 +321,6 @@ pub(crate) fn call(asked: Asked) -> Call {
         Asked::Query => Call::Query,
         Asked::QueryOnce => Call::QueryOnce,
         Asked::QueryExpired => Call::QueryExpired,
+        Asked::QueryOverBudget => Call::QueryOverBudget,
     }
 }

@@ -163,6 +163,12 @@ impl Hand<'_> {
             let worker = self.over_again();
             return self.step("does not send, its lease is over", worker, |_| ());
         }
+        if self.world.budget.caps > 0 {
+            let worker = self.told(Asked::Send, Word::Withheld);
+            self.step("would exceed a cap", worker, |world| {
+                world.budget.caps -= 1;
+            });
+        }
         let request = Request {
             job: known.job,
             bytes: self.scenario.bytes(self.index),

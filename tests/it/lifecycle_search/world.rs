@@ -28,6 +28,7 @@ pub(crate) enum Told {
     Succeeded,
     Failed,
     Expired,
+    OverBudget,
     Conflict,
 }
 
@@ -83,6 +84,8 @@ pub(crate) enum Word {
     Refused,
     Unknown,
     NotExecuted,
+    /// The spend guard let nothing be sent.
+    Withheld,
     AlreadyUsed,
     Found(JobName),
     NotFound,
@@ -96,6 +99,7 @@ pub(crate) enum Asked {
     Query,
     QueryOnce,
     QueryExpired,
+    QueryOverBudget,
 }
 
 /// Where a worker stands.
@@ -198,6 +202,8 @@ pub(crate) struct Budget {
     pub(crate) closures: u8,
     /// Somebody purges the queues.
     pub(crate) purges: u8,
+    /// A send would exceed a cap, and the job is not wanted any more.
+    pub(crate) caps: u8,
 }
 
 /// Everything.

@@ -18,7 +18,7 @@ use hongbaod::domain::verdict::{
 use hongbaod::lifecycle::retry::RetryPolicy;
 use hongbaod::lifecycle::{
     Answer, Answered, Arrival, Call, Context, Delivered, Event, Lane, Learnt, LeaseLife, Memory,
-    Policy, Transition, step,
+    Policy, Transition, Withheld, step,
 };
 
 use crate::lifecycle_table::words::describe;
@@ -66,8 +66,6 @@ pub(crate) enum On {
 /// What a call brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Word {
-    /// The call was not made: it was paused.
-    Withheld,
     Succeeded,
     Refused,
     RefusedUnconfirmed,
@@ -83,7 +81,18 @@ pub(crate) enum Word {
     QueryUnknown,
     QueryNotExecuted,
     QueryBlocked,
+    /// In place of a send: over a cap that begins anew in 35 s, to wait.
+    OverBudget,
+    /// As that, not wanted any more.
+    Unwanted,
+    /// In place of a send: nobody counts.
+    Uncounted,
+    /// In place of a send: an operator has paused it.
+    Paused,
 }
+
+/// When the cap begins anew.
+const UNTIL: UnixMillis = UnixMillis(NOW.0 + 35_000);
 
 /// One event with its circumstances.
 #[derive(Clone, Copy, Debug)]
@@ -286,12 +295,10 @@ impl Case {
                     held: &held,
                     call,
                     answer: match (call, &verdict, &finding) {
-                        (Call::Send, None, None) if word == Word::Withheld => Answer::Withheld,
                         (Call::Send, Some(verdict), _) => Answer::Sent(verdict),
-                        (Call::Query | Call::QueryOnce | Call::QueryExpired, _, Some(finding)) => {
-                            Answer::Queried(finding)
-                        }
-                        (call, _, _) => panic!("{call:?} is not answered by {word:?}"),
+                        (Call::Send, _, _) => Answer::Withheld(withheld(word)),
+                        (_, _, Some(finding)) => Answer::Queried(finding),
+                        (call, _, None) => panic!("{call:?} is not answered by {word:?}"),
                     },
                     lease: self.lease,
                     digest: DIGEST,
@@ -488,8 +495,21 @@ fn verdict(word: Word) -> Option<Verdict> {
         | Word::QueryUnknown
         | Word::QueryNotExecuted
         | Word::QueryBlocked
-        | Word::Withheld => return None,
+        | Word::Paused
+        | Word::OverBudget
+        | Word::Unwanted
+        | Word::Uncounted => return None,
     })
+}
+
+fn withheld(word: Word) -> Withheld {
+    match word {
+        Word::Paused => Withheld::Paused,
+        Word::OverBudget => Withheld::OverBudget { until: UNTIL },
+        Word::Unwanted => Withheld::Unwanted { until: UNTIL },
+        Word::Uncounted => Withheld::Uncounted,
+        other => panic!("a send is not answered by {other:?}"),
+    }
 }
 
 pub(crate) fn finding(word: Word) -> Option<Finding> {
@@ -502,7 +522,7 @@ pub(crate) fn finding(word: Word) -> Option<Finding> {
         Word::QueryUnknown => Finding::Unknown(Doubt::TimedOut),
         Word::QueryNotExecuted => Finding::NotExecuted(NotExecuted::Limited),
         Word::QueryBlocked => Finding::Blocked(blockage(Proof::Signed)),
-        Word::Withheld
+        Word::Paused
         | Word::Succeeded
         | Word::Refused
         | Word::RefusedUnconfirmed
@@ -511,7 +531,10 @@ pub(crate) fn finding(word: Word) -> Option<Finding> {
         | Word::AlreadyUsed
         | Word::NotExecuted
         | Word::BlockedSigned
-        | Word::BlockedUnsigned => return None,
+        | Word::BlockedUnsigned
+        | Word::OverBudget
+        | Word::Unwanted
+        | Word::Uncounted => return None,
     })
 }
 

@@ -63,6 +63,53 @@ fn rule_04_a_takeover_counts_the_absence_anew() {
 }
 
 #[test]
+fn rule_04_what_the_spend_guard_withholds_was_not_sent_now() {
+    let own = |word| answered(Call::Send, word).own();
+    for (case, told) in [
+        (own(Word::OverBudget), "defer 3 over_budget"),
+        (own(Word::Uncounted), "defer 3 uncounted"),
+        (own(Word::OverBudget).holding(SENT), "defer 3! over_budget"),
+        (own(Word::Uncounted).holding(SENT), "defer 3! uncounted"),
+    ] {
+        assert_eq!(case.on(State::Held), told, "{case:?}");
+    }
+    let over = own(Word::OverBudget);
+    for jitter in [0, 1000] {
+        let Transition::Defer(deferral) = over.jitter(jitter).told(State::Held) else {
+            panic!("a job over its budget waits")
+        };
+        // 35 s to wait: the first rung that is long enough has 64 s, and rule 13 counts from there.
+        let delay = Duration::from_secs(64);
+        assert_eq!(deferral.delay, delay);
+        assert_eq!(deferral.entry.due_at, NOW.plus(delay));
+        // No call was made.
+        assert_eq!(deferral.entry.pending.attempts, 1);
+    }
+}
+
+#[test]
+fn rule_11_over_its_budget_only_what_was_never_sent_is_rejected_and_alipay_is_asked_first() {
+    let unwanted = answered(Call::Send, Word::Unwanted);
+    let own = unwanted.own();
+    for (case, told) in [
+        (own, "query over budget"),
+        // An earlier attempt may have paid.
+        (own.holding(SENT), "defer 3! over_budget"),
+        // The ledger may have forgotten an earlier attempt.
+        (own.doubtful(), "defer 3 over_budget"),
+    ] {
+        assert_eq!(case.on(State::Held), told, "{case:?}");
+    }
+    assert_eq!(unwanted.on(State::Absent), "defer 3 over_budget");
+    let query = |word| answered(Call::QueryOverBudget, word).own();
+    assert_eq!(query(Word::NotFound).on(State::Held), "settle over budget");
+    let paid = query(Word::Found(OperationStatus::Success));
+    assert_eq!(paid.on(State::Held), "settle succeeded");
+    // Without an answer it is still unsent.
+    assert_eq!(query(Word::QueryUnknown).on(State::Held), "defer 3 unknown");
+}
+
+#[test]
 fn rule_05_a_delivery_without_entry_that_may_not_be_the_first_asks_once() {
     for (case, told) in [
         (delivered(), "claim 1, send"),
@@ -165,6 +212,7 @@ fn rule_08_a_negative_word_needs_the_own_living_lease() {
         answered(Call::Query, Word::Found(OperationStatus::Closed)).holding(SENT),
         answered(Call::QueryOnce, Word::NotFound).holding(once),
         answered(Call::QueryExpired, Word::NotFound),
+        answered(Call::QueryOverBudget, Word::NotFound),
     ] {
         for on in [case.own(), case] {
             assert!(on.on(State::Absent).starts_with("settle"), "{case:?}");

@@ -27,7 +27,11 @@ fn each_answer_to_a_send() {
         (Word::NotExecuted,        "defer 3 not_executed",       "defer 3! not_executed"),
         (Word::BlockedSigned,      "defer 3 blocked",            "defer 3! blocked"),
         (Word::BlockedUnsigned,    "defer 3! blocked",           "defer 3! blocked"),
-        (Word::Withheld,           "defer 3 lane_closed",        "defer 3! lane_closed"),
+        (Word::Paused,             "defer 3 lane_closed",        "defer 3! lane_closed"),
+        // Withheld: nothing was sent now.
+        (Word::OverBudget,         "defer 3 over_budget",        "defer 3! over_budget"),
+        (Word::Unwanted,           "query over budget",          "defer 3! over_budget"),
+        (Word::Uncounted,          "defer 3 uncounted",          "defer 3! uncounted"),
     ] {
         let send = answered(Call::Send, word).own();
         assert_eq!(send.on(State::Held), only, "{word:?}, the only attempt");
@@ -78,6 +82,28 @@ fn each_answer_to_a_query_about_an_expired_job() {
         (Word::QueryBlocked,     "defer 3 blocked",       "defer 3 blocked"),
     ] {
         let query = answered(Call::QueryExpired, word).own();
+        assert_eq!(query.on(State::Held), alive, "{word:?}");
+        assert_eq!(query.lease_over().on(State::Held), over, "{word:?}, the lease is over");
+    }
+}
+
+/// Each answer to the question about a job that is over its budget, not wanted any more, and that nobody
+/// is known to have sent.
+#[rustfmt::skip]
+#[test]
+fn each_answer_to_a_query_about_a_job_over_its_budget() {
+    let (success, closed, init) = (OperationStatus::Success, OperationStatus::Closed, OperationStatus::Init);
+    for (word, alive, over) in [
+        (Word::Found(success),   "settle succeeded",      "settle succeeded"),
+        (Word::Found(closed),    "settle closed",         "start over"),
+        (Word::Found(init),      "defer 3! in_progress",  "defer 3! in_progress"),
+        (Word::FoundOtherAmount, "conflict, remove",      "conflict, remove"),
+        (Word::NotFound,         "settle over budget",    "start over"),
+        (Word::QueryUnknown,     "defer 3 unknown",       "defer 3 unknown"),
+        (Word::QueryNotExecuted, "defer 3 not_executed",  "defer 3 not_executed"),
+        (Word::QueryBlocked,     "defer 3 blocked",       "defer 3 blocked"),
+    ] {
+        let query = answered(Call::QueryOverBudget, word).own();
         assert_eq!(query.on(State::Held), alive, "{word:?}");
         assert_eq!(query.lease_over().on(State::Held), over, "{word:?}, the lease is over");
     }

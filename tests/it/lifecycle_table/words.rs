@@ -14,6 +14,7 @@ const fn word(call: Call) -> &'static str {
         Call::Query => "query",
         Call::QueryOnce => "query once",
         Call::QueryExpired => "query expired",
+        Call::QueryOverBudget => "query over budget",
     }
 }
 
@@ -23,6 +24,7 @@ pub(crate) fn result(outcome: &Outcome) -> &'static str {
         Resolution::Failed(Failure::Refused(_)) => "failed",
         Resolution::Failed(Failure::Closed) => "closed",
         Resolution::Rejected(Rejection::Expired) => "expired",
+        Resolution::Rejected(Rejection::OverBudget) => "over budget",
         Resolution::Signed(_) => "signed",
     }
 }

@@ -176,6 +176,7 @@ fn options(dice: &mut Dice) -> WorkerOptions {
         default_app: Some(app()),
         rescue_interval: seconds(dice, &[10, 30]),
         fairness: None,
+        budget: None,
     }
 }
 

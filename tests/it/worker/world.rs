@@ -72,6 +72,7 @@ pub(crate) fn options() -> WorkerOptions {
         default_app: Some(app()),
         rescue_interval: seconds(30),
         fairness: None,
+        budget: None,
     }
 }
 

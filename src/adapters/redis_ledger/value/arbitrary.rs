@@ -283,6 +283,7 @@ fn resolutions() -> BoxedStrategy<Resolution> {
         refusals().prop_map(|refusal| Resolution::Failed(Failure::Refused(refusal))),
         Just(Resolution::Failed(Failure::Closed)),
         Just(Resolution::Rejected(Rejection::Expired)),
+        Just(Resolution::Rejected(Rejection::OverBudget)),
     ]
     .boxed()
 }

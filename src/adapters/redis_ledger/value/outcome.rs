@@ -22,6 +22,17 @@ use crate::domain::verdict::Refusal;
 const OTHER_KIND: u8 = 3;
 const APP_PAY: u8 = 0;
 const PAGE_PAY: u8 = 1;
+/// In a kind's own byte, with one of [`OVER_BUDGET_KINDS`]: the rejection is one as over budget. The
+/// two bits of resolutions were full; a version that does not know this byte refuses the value as
+/// unreadable.
+const OVER_BUDGET: u8 = 0x10;
+const OVER_BUDGET_KINDS: [(u8, Kind); 5] = [
+    (0, Kind::Disburse),
+    (1, Kind::Refund),
+    (2, Kind::Pay),
+    (3, Kind::AppPay),
+    (4, Kind::PagePay),
+];
 const RESOLUTION_SHIFT: u32 = 2;
 const ORDER_SHIFT: u32 = 4;
 const ORDER_NONE: u8 = 0;
@@ -34,7 +45,8 @@ const HAS_LABELS: u8 = 0x80;
 const SUCCEEDED: u8 = 0;
 const REFUSED: u8 = 1;
 const CLOSED: u8 = 2;
-const EXPIRED: u8 = 3;
+/// As expired, unless the kind's byte says why else.
+const REJECTED: u8 = 3;
 
 // The marks of a success.
 const HAS_OPERATION_ID: u8 = 0x01;
@@ -65,9 +77,9 @@ pub(super) fn put(out: &mut Vec<u8>, key: &JobKey, outcome: &Outcome) {
         Some(number) if *number == key.out_request_no => ORDER_AS_REQUEST,
         Some(_) => ORDER_OWN,
     };
-    let mut marks = kind_mark(*kind)
-        | (resolution_mark(resolution) << RESOLUTION_SHIFT)
-        | (order << ORDER_SHIFT);
+    let (kind_mark, kind_byte) = kind_marks(*kind, resolution);
+    let mut marks =
+        kind_mark | (resolution_mark(resolution) << RESOLUTION_SHIFT) | (order << ORDER_SHIFT);
     if auth_no.is_some() {
         marks |= HAS_AUTH_NO;
     }
@@ -75,11 +87,7 @@ pub(super) fn put(out: &mut Vec<u8>, key: &JobKey, outcome: &Outcome) {
         marks |= HAS_LABELS;
     }
     out.push(marks);
-    match kind {
-        Kind::AppPay => out.push(APP_PAY),
-        Kind::PagePay => out.push(PAGE_PAY),
-        Kind::Disburse | Kind::Refund | Kind::Pay | Kind::Query => {}
-    }
+    out.extend(kind_byte);
     out.extend_from_slice(&fingerprint.0);
     put_varint(out, amount.get());
     put_varint(out, u64::from(*attempts));
@@ -102,7 +110,7 @@ pub(super) fn put(out: &mut Vec<u8>, key: &JobKey, outcome: &Outcome) {
 
 pub(super) fn read(reader: &mut Reader<'_>, key: &JobKey) -> Result<Outcome, Malformed> {
     let marks = reader.byte()?;
-    let kind = read_kind(reader, marks & OTHER_KIND)?;
+    let (kind, rejection) = read_kind(reader, marks & OTHER_KIND)?;
     let fingerprint = Fingerprint(reader.array()?);
     let amount = Fen::new(reader.varint()?).ok_or(Malformed::Field("an amount"))?;
     let attempts = reader.number()?;
@@ -123,6 +131,10 @@ pub(super) fn read(reader: &mut Reader<'_>, key: &JobKey) -> Result<Outcome, Mal
     };
     let mark = (marks >> RESOLUTION_SHIFT) & 0x03;
     let resolution = match (kind, mark) {
+        (_, mark) if mark != REJECTED && rejection == Rejection::OverBudget => {
+            return Err(Malformed::Field("a kind and a resolution"));
+        }
+        (_, REJECTED) => Resolution::Rejected(rejection),
         (Kind::AppPay | Kind::PagePay, SUCCEEDED) => {
             Resolution::Signed(SignedOrder(reader.text()?.to_owned()))
         }
@@ -146,27 +158,42 @@ pub(super) fn read(reader: &mut Reader<'_>, key: &JobKey) -> Result<Outcome, Mal
     })
 }
 
-const fn kind_mark(kind: Kind) -> u8 {
+/// The kind's two bits, and its own byte where it has one.
+fn kind_marks(kind: Kind, resolution: &Resolution) -> (u8, Option<u8>) {
+    if *resolution == Resolution::Rejected(Rejection::OverBudget) {
+        let byte = OVER_BUDGET_KINDS.iter().find(|(_, known)| *known == kind);
+        return (OTHER_KIND, byte.map(|(byte, _)| OVER_BUDGET | byte));
+    }
     match kind {
-        Kind::Disburse => 0,
-        Kind::Refund => 1,
-        Kind::Pay => 2,
+        Kind::Disburse => (0, None),
+        Kind::Refund => (1, None),
+        Kind::Pay => (2, None),
+        Kind::AppPay => (OTHER_KIND, Some(APP_PAY)),
+        Kind::PagePay => (OTHER_KIND, Some(PAGE_PAY)),
         // A query never has an outcome here.
-        Kind::AppPay | Kind::PagePay | Kind::Query => OTHER_KIND,
+        Kind::Query => (OTHER_KIND, None),
     }
 }
 
-fn read_kind(reader: &mut Reader<'_>, mark: u8) -> Result<Kind, Malformed> {
-    Ok(match mark {
+/// The kind, and why it is rejected if it is.
+fn read_kind(reader: &mut Reader<'_>, mark: u8) -> Result<(Kind, Rejection), Malformed> {
+    let kind = match mark {
         0 => Kind::Disburse,
         1 => Kind::Refund,
         2 => Kind::Pay,
         _ => match reader.byte()? {
             APP_PAY => Kind::AppPay,
             PAGE_PAY => Kind::PagePay,
-            _ => return Err(Malformed::Field("a kind")),
+            byte => {
+                let known = OVER_BUDGET_KINDS
+                    .iter()
+                    .find(|(known, _)| OVER_BUDGET | known == byte);
+                let (_, kind) = known.ok_or(Malformed::Field("a kind"))?;
+                return Ok((*kind, Rejection::OverBudget));
+            }
         },
-    })
+    };
+    Ok((kind, Rejection::Expired))
 }
 
 const fn resolution_mark(resolution: &Resolution) -> u8 {
@@ -174,7 +201,7 @@ const fn resolution_mark(resolution: &Resolution) -> u8 {
         Resolution::Succeeded { .. } | Resolution::Signed(_) => SUCCEEDED,
         Resolution::Failed(Failure::Refused(_)) => REFUSED,
         Resolution::Failed(Failure::Closed) => CLOSED,
-        Resolution::Rejected(Rejection::Expired) => EXPIRED,
+        Resolution::Rejected(Rejection::Expired | Rejection::OverBudget) => REJECTED,
     }
 }
 
@@ -208,7 +235,8 @@ fn put_resolution(out: &mut Vec<u8>, resolution: &Resolution, settled_at: UnixMi
         }
         Resolution::Failed(Failure::Refused(refusal)) => put_refusal(out, refusal),
         Resolution::Signed(SignedOrder(order)) => put_text(out, order),
-        Resolution::Failed(Failure::Closed) | Resolution::Rejected(Rejection::Expired) => {}
+        Resolution::Failed(Failure::Closed)
+        | Resolution::Rejected(Rejection::Expired | Rejection::OverBudget) => {}
     }
 }
 
@@ -238,7 +266,7 @@ fn read_resolution(
         }
         REFUSED => Resolution::Failed(Failure::Refused(read_refusal(reader)?)),
         CLOSED => Resolution::Failed(Failure::Closed),
-        _ => Resolution::Rejected(Rejection::Expired),
+        _ => return Err(Malformed::Field("a resolution")),
     })
 }
 

@@ -2,6 +2,8 @@
 
 use crate::app::config::tests::{APP, parse, with_app};
 
+const TABLES: &str = "rabbitmq, redis, ledger, alipay, retry, pacing, fairness, budget, admin, notify, audit, reconcile, log, trace, shutdown";
+
 #[test]
 fn a_mistake_is_told_with_its_line_its_key_and_what_is_right() {
     let duration = "write a whole number and one of ms, s, m, h, d, for example \"20s\"";
@@ -68,12 +70,32 @@ fn a_mistake_is_told_with_its_line_its_key_and_what_is_right() {
     for (table, line, message) in cases {
         let told = with_app(&format!("[{table}]\n{line}"), &[]).unwrap_err();
         if message == "no such key" {
-            let tables = "rabbitmq, redis, ledger, alipay, retry, pacing, fairness, admin, notify, audit, reconcile, log, shutdown";
-            let message = format!("config.toml:1: {table}: no such key; the tables are {tables}");
+            let message = format!("config.toml:1: {table}: no such key; the tables are {TABLES}");
             assert_eq!(told, message);
         } else {
             assert_eq!(told, format!("config.toml:2: {message}"), "{line}");
         }
+    }
+}
+
+#[test]
+fn a_mistake_of_the_spend_guard_is_told() {
+    let yuan = "write yuan with two decimals in quotes, for example \"50000.00\"; leave the key out for no cap";
+    #[rustfmt::skip]
+    let cases: &[(&str, &str, String)] = &[
+        ("budget", "over = \"stop\"", "budget.over: \"stop\" is none of the words; write \"wait\" or \"reject\" or \"tell\"".into()),
+        ("budget", "on_error = \"reject\"", "budget.on_error: \"reject\" is none of the words; write \"wait\" or \"pay\"".into()),
+        ("budget", "warn_percent = 0", "budget.warn_percent: 0 is out of range; write a whole number from 1 to 100".into()),
+        ("budget.per_app", "minute = 50000", format!("budget.per_app.minute: is a whole number, not text; {yuan}")),
+        ("budget.per_app", "hour = \"0.00\"", format!("budget.per_app.hour: \"0.00\" is outside 0.01 to 100000000.00 yuan; {yuan}")),
+        ("budget.per_payee", "day = \"8.8\"", format!("budget.per_payee.day: \"8.8\" is not an amount in yuan with two decimals, such as \"8.88\"; {yuan}")),
+        ("budget.per_app", "minute = \"2.00\"\nhour = \"1.00\"", "budget.per_app.minute: 2.00 is more than budget.per_app.hour (1.00); write at most \"1.00\", or raise budget.per_app.hour".into()),
+        ("budget.per_payee", "minute = \"2.00\"\nday = \"1.00\"", "budget.per_payee.minute: 2.00 is more than budget.per_payee.day (1.00); write at most \"1.00\", or raise budget.per_payee.day".into()),
+        ("budget.per_label", "day = \"1.00\"", "budget.per_label.day: caps the values of a label, and budget.label names none; write budget.label = \"room\", say, or take the cap out".into()),
+    ];
+    for (table, line, message) in cases {
+        let told = with_app(&format!("[{table}]\n{line}"), &[]).unwrap_err();
+        assert_eq!(told, format!("config.toml:2: {message}"), "{line}");
     }
 }
 
