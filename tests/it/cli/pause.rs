@@ -104,3 +104,48 @@ fn what_cannot_be_paused_is_refused_with_the_reason() {
     let forced = told(directory, "pause mian pay --reason x --force --by anna");
     assert_eq!(kinds(&forced, "paused"), ["pay"]);
 }
+
+#[test]
+fn what_an_operator_does_is_in_the_audit_log_or_is_not_done() {
+    let directory = TempDir::new().unwrap();
+    let (_sandbox, section) = sandbox(directory.path(), &[]);
+    let with_log = |file: &str| format!("{section}\n[audit]\nfile = \"{file}\"\n");
+    configure(directory.path(), &with_log("missing/audit.jsonl"));
+    let directory = directory.path();
+    let refused = run(directory, &["pause", "main", "--reason", "ticket-18"]);
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.stderr.contains("nothing was done"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(told(directory, "pause --list").len(), 0);
+
+    configure(directory, &with_log("audit.jsonl"));
+    told(directory, "pause main refund --reason ticket-18 --by anna");
+    told(directory, "dead drop --reason invalid --yes");
+    let unknown = run(directory, &["resolve", "R-none", "--as", "failed"]);
+    assert_eq!(unknown.code, Some(1), "{}", unknown.stderr);
+    let log = std::fs::read_to_string(directory.join("audit.jsonl")).unwrap();
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let of_operators = lines.iter().filter(|line| line["what"] == "operator");
+    let data: Vec<&Value> = of_operators.map(|line| &line["data"]).collect();
+    let states: Vec<_> = data.iter().map(|data| &data["state"]).collect();
+    assert_eq!(
+        states,
+        ["begun", "ended", "begun", "ended", "begun", "ended"]
+    );
+    assert_eq!(data[0]["command"], "pause");
+    assert_eq!(data[0]["reason"], "ticket-18");
+    assert_eq!(data[0]["arguments"]["kind"], "refund");
+    assert_eq!(data[1]["result"], "done");
+    assert_eq!(data[2]["command"], "dead drop");
+    assert_eq!(data[3]["result"], "0 done, 0 failed");
+    assert_eq!(data[4]["out_request_no"], "R-none");
+    assert_ne!(data[5]["result"], "failed");
+    let verified = run(directory, &["audit", "verify"]);
+    assert_eq!(verified.code, Some(0), "{}", verified.stderr);
+}
