@@ -123,7 +123,8 @@ fn what_an_operator_does_is_in_the_audit_log_or_is_not_done() {
 
     configure(directory, &with_log("audit.jsonl"));
     told(directory, "pause main refund --reason ticket-18 --by anna");
-    told(directory, "dead drop --reason invalid --yes");
+    let undeclared = run(directory, &["dead", "drop", "--reason", "invalid", "--yes"]);
+    assert_eq!(undeclared.code, Some(1), "{}", undeclared.stderr);
     let unknown = run(directory, &["resolve", "R-none", "--as", "failed"]);
     assert_eq!(unknown.code, Some(1), "{}", unknown.stderr);
     let log = std::fs::read_to_string(directory.join("audit.jsonl")).unwrap();
@@ -143,7 +144,8 @@ fn what_an_operator_does_is_in_the_audit_log_or_is_not_done() {
     assert_eq!(data[0]["arguments"]["kind"], "refund");
     assert_eq!(data[1]["result"], "done");
     assert_eq!(data[2]["command"], "dead drop");
-    assert_eq!(data[3]["result"], "0 done, 0 failed");
+    let result = data[3]["result"].as_str().unwrap();
+    assert!(result.contains("start `hongbaod run` once"), "{result}");
     assert_eq!(data[4]["out_request_no"], "R-none");
     assert_ne!(data[5]["result"], "failed");
     let verified = run(directory, &["audit", "verify"]);
