@@ -243,6 +243,7 @@ fn app_situation(pacing: &Pacing, app: &AppName) -> AppSituation {
     AppSituation {
         name: app.clone(),
         open: pacing.blocked_reason(app),
+        paused: paused_kinds(pacing, app),
         rate_failing: pacing.rate_failing(app),
         limit: pacing.limit(app),
         in_flight: pacing.in_flight(app),
@@ -251,14 +252,16 @@ fn app_situation(pacing: &Pacing, app: &AppName) -> AppSituation {
     }
 }
 
+/// The words of the kinds that an operator has paused.
+fn paused_kinds(pacing: &Pacing, app: &AppName) -> Vec<&'static str> {
+    let is_paused = |kind: &Kind| pacing.is_paused(app, PacedCall::from(*kind));
+    let kinds = SwitchKey::KINDS.iter().filter(|kind| is_paused(kind));
+    kinds.map(|kind| kind.as_str()).collect()
+}
+
 /// A pause is wanted, so the replica is ready all the same.
 fn calls_made(pacing: &Pacing, app: &AppName) -> String {
-    let is_paused = |kind: &Kind| pacing.is_paused(app, PacedCall::from(*kind));
-    let paused: Vec<&str> = SwitchKey::KINDS
-        .iter()
-        .filter(|kind| is_paused(kind))
-        .map(|kind| kind.as_str())
-        .collect();
+    let paused = paused_kinds(pacing, app);
     if paused.is_empty() {
         return "calls are made".to_owned();
     }

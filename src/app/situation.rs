@@ -40,6 +40,8 @@ pub struct AppSituation {
     pub name: AppName,
     /// Why its breaker is open, if it is.
     pub open: Option<OpenReason>,
+    /// The words of the kinds whose calls an operator has paused.
+    pub paused: Vec<&'static str>,
     /// Whether calls of the shared rate cannot be booked.
     pub rate_failing: bool,
     /// How many calls may be in flight.
@@ -149,6 +151,16 @@ fn of_app(app: &AppSituation, since: &Since, lines: &mut Vec<Line>) {
         )),
         None => {}
     }
+    if !app.paused.is_empty() {
+        let kinds = app.paused.join(", ");
+        lines.push(line(
+            Level::Notice,
+            &format!("An operator has paused {kinds} of {name}"),
+            None,
+            "No such call is made; what was sent before is still asked about. `hongbaod pause` says \
+             who did it and why, `hongbaod resume` ends it.",
+        ));
+    }
     if app.rate_failing {
         lines.push(line(
             Level::Trouble,
@@ -242,6 +254,7 @@ pub(crate) mod tests {
             apps: vec![AppSituation {
                 name: AppName::new("main").unwrap(),
                 open: None,
+                paused: Vec::new(),
                 rate_failing: false,
                 limit: 8,
                 in_flight: 0,
@@ -294,6 +307,14 @@ pub(crate) mod tests {
             ]
             .map(|(level, text)| (level, text.to_owned()))
         );
+    }
+
+    #[test]
+    fn a_pause_is_told_and_is_no_trouble() {
+        let mut now = well(1);
+        now.apps[0].paused = vec!["disburse", "pay"];
+        let text = "An operator has paused disburse, pay of main".to_owned();
+        assert_eq!(texts(&now, &Since::default()), [(Level::Notice, text)]);
     }
 
     #[test]

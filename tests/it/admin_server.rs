@@ -93,6 +93,7 @@ fn well() -> Situation {
         apps: vec![AppSituation {
             name: main_app(),
             open: None,
+            paused: Vec::new(),
             rate_failing: false,
             limit: 8,
             in_flight: 3,
