@@ -1,10 +1,9 @@
 //! `hongbaod codes`: what Alipay's codes mean here.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use clap::Args;
-use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::json;
 
 use crate::app::codes::{Explained, all, find};
@@ -12,6 +11,7 @@ use crate::app::config::Config;
 use crate::cli::configuration;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
+use crate::cli::table;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -99,14 +99,7 @@ fn write_one(out: &mut impl Write, code: &Explained) -> io::Result<()> {
 }
 
 fn write_table(out: &mut impl Write, codes: &[Explained]) -> io::Result<()> {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    // A pipe has no width: whoever reads it wants one line for each row.
-    table.set_content_arrangement(if io::stdout().is_terminal() {
-        ContentArrangement::Dynamic
-    } else {
-        ContentArrangement::Disabled
-    });
+    let mut table = table::table();
     table.add_row(["CODE", "SUB_CODE", "PAYMENT", "QUERY", "MEANING"]);
     for code in codes {
         table.add_row([

@@ -1,10 +1,9 @@
 //! `hongbaod pause` and `hongbaod resume`: no money moves until an operator says so.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use clap::Args;
-use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
 use crate::app::audit::Action;
@@ -15,6 +14,7 @@ use crate::cli::audited::{audited, result};
 use crate::cli::configuration;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::{Failure, with_causes};
+use crate::cli::table;
 use crate::domain::ident::{AppName, Caption};
 use crate::domain::job::Kind;
 use crate::domain::switch::{Switch, SwitchKey};
@@ -237,14 +237,7 @@ fn print_list(rows: &[(SwitchKey, Switch)], output: &OutputArgs) -> Result<ExitC
         writeln!(stdout, "nothing is paused")?;
         return Ok(ExitCode::Done);
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    // A pipe has no width: whoever reads it wants one line for each row.
-    table.set_content_arrangement(if io::stdout().is_terminal() {
-        ContentArrangement::Dynamic
-    } else {
-        ContentArrangement::Disabled
-    });
+    let mut table = table::table();
     table.add_row(["APP", "KIND", "SINCE", "BY", "REASON"]);
     for (key, switch) in rows {
         let reason = switch.reason.as_ref().map_or("-", |reason| reason.as_str());
@@ -252,9 +245,7 @@ fn print_list(rows: &[(SwitchKey, Switch)], output: &OutputArgs) -> Result<ExitC
         let row = [key.app().as_str(), key.kind().as_str(), &since];
         table.add_row(row.into_iter().chain([switch.by.as_str(), reason]));
     }
-    for line in table.to_string().lines() {
-        writeln!(stdout, "{}", line.trim_end())?;
-    }
+    table::print(&table)?;
     Ok(ExitCode::Done)
 }
 
