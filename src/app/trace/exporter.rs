@@ -84,7 +84,7 @@ impl Spans {
         Some(layer.with_filter(ours))
     }
 
-    /// Sends what is left, for at most [`EXPORT_TIMEOUT`].
+    /// Sends what is left, for at most 3 s.
     pub async fn close(self) {
         let Some(provider) = self.provider else {
             return;
