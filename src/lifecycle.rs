@@ -26,13 +26,13 @@
 pub mod absence;
 pub mod admission;
 pub mod answer;
-pub mod budget;
 pub mod comparison;
 pub mod notice;
 pub mod rescue;
 pub mod resolving;
 pub mod retry;
 pub mod signing;
+pub mod withholding;
 
 use std::time::Duration;
 

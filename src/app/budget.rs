@@ -233,19 +233,6 @@ fn masked(payee: &Payee) -> String {
     }
 }
 
-impl SpendGuard {
-    /// As [`BudgetOptions::spending`].
-    #[must_use]
-    pub fn spending(
-        &self,
-        job: &MoneyJob,
-        fingerprint: Fingerprint,
-        now: UnixMillis,
-    ) -> Option<Spending> {
-        self.options.spending(job, fingerprint, now)
-    }
-}
-
 impl fmt::Debug for SpendGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SpendGuard")

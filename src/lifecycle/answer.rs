@@ -14,7 +14,7 @@ use crate::lifecycle::{
     Answer, Answered, Call, Context, DeferReason, Deferral, Learnt, LeaseLife, NotApplicable,
     Transition, Unresolved, Vacate, Withheld,
 };
-use crate::lifecycle::{budget, comparison};
+use crate::lifecycle::{comparison, withholding};
 
 /// Decides what an answer means, against what the ledger holds now (rules 4, 6 to 10, 12).
 pub(super) fn judge(
@@ -135,7 +135,7 @@ fn judge_own(state: Option<&Entry>, answered: &Answered<'_>, context: &Context<'
     match answered.answer {
         Answer::Sent(verdict) => judge_sent(held, verdict, answered, context),
         Answer::Queried(finding) => judge_queried(held, finding, answered, context),
-        Answer::Withheld(withheld) => budget::judge(held, withheld, state, context),
+        Answer::Withheld(withheld) => withholding::judge(held, withheld, state, context),
     }
 }
 

@@ -39,7 +39,7 @@ impl Worker {
             }
         }
         let now = self.ports.clock.now();
-        let spending = guard.spending(&case.job, case.fingerprint, now)?;
+        let spending = guard.options.spending(&case.job, case.fingerprint, now)?;
         match guard.counters.draw(&spending).await {
             Ok(reservation) => {
                 self.tell_budget(guard, &case.job, &spending, &reservation);
@@ -71,7 +71,7 @@ impl Worker {
             Resolution::Succeeded { .. } | Resolution::Signed(_) => return,
         }
         let now = self.ports.clock.now();
-        let Some(spending) = guard.spending(&case.job, case.fingerprint, now) else {
+        let Some(spending) = guard.options.spending(&case.job, case.fingerprint, now) else {
             return;
         };
         if let Err(error) = guard.counters.give_back(&spending).await {

@@ -200,7 +200,6 @@ impl Worker {
             else {
                 return Ok(Turn::StartOver);
             };
-            debug!(job.id = %case.key, ?call, answer = came.as_str(), attempt = held.attempt, "alipay answered");
             loop {
                 let transition = self.judge(case, state.as_ref(), (&held, call, &came), &grip);
                 match transition {
@@ -266,7 +265,9 @@ impl Worker {
         if token == Further::Paused || self.withholds(case, call) {
             return Ok(Some(Came::Withheld(Withheld::Paused)));
         }
-        Ok(Some(self.call(case, held, call).await))
+        let came = self.call(case, held, call).await;
+        debug!(job.id = %case.key, ?call, answer = came.as_str(), attempt = held.attempt, "alipay answered");
+        Ok(Some(came))
     }
 
     fn judge(
