@@ -15,6 +15,8 @@
 #[cfg(test)]
 mod arbitrary;
 pub(super) mod bytes;
+#[cfg(test)]
+mod golden;
 mod outcome;
 mod pending;
 
