@@ -159,6 +159,11 @@ impl Metrics {
         self.kind(kind).parked.inc();
     }
 
+    /// A delivery was parked because this version cannot read its job's entry.
+    pub fn parked_unread(&self, kind: Kind) {
+        self.kind(kind).parked_unread.inc();
+    }
+
     /// A delivery made room for others.
     pub fn set_aside(&self, kind: Kind) {
         self.kind(kind).set_aside.inc();
@@ -427,6 +432,7 @@ mod tests {
         metrics.answered(&app("main"), &QueryAnswer::NotFound);
         metrics.deferred(Kind::Pay, DeferReason::InProgress);
         metrics.parked(Kind::Pay);
+        metrics.parked_unread(Kind::Pay);
         metrics.duplicate(Kind::Refund);
         metrics.conflict(Kind::Refund);
         metrics.contradicted();
@@ -442,6 +448,7 @@ mod tests {
             r#"jobs_settled_total{app="main",kind="query",result="not_found"} 1"#,
             r#"deferrals_total{kind="pay",reason="in_progress"} 1"#,
             r#"deferrals_total{kind="pay",reason="parked"} 1"#,
+            r#"deferrals_total{kind="pay",reason="unreadable"} 1"#,
             r#"duplicates_total{kind="refund"} 1"#,
             r#"conflicts_total{kind="refund"} 1"#,
             "contradictions_total 1",

@@ -239,6 +239,17 @@ pub fn park_delay(found: &Entry, fingerprint: Fingerprint, parked: u32) -> Durat
     if found.fingerprint() == fingerprint {
         return PARK_DELAY;
     }
+    growing(parked)
+}
+
+/// How long a delivery whose entry cannot be read waits before it looks again: it doubles with each
+/// time that the delivery was `parked` before.
+#[must_use]
+pub fn park_delay_unread(parked: u32) -> Duration {
+    growing(parked)
+}
+
+fn growing(parked: u32) -> Duration {
     let factor = 1_u32.checked_shl(parked).unwrap_or(u32::MAX);
     PARK_DELAY.saturating_mul(factor).min(PARK_DELAY_MAX)
 }

@@ -187,7 +187,7 @@ pub enum LedgerError {
         /// The server's word.
         reason: String,
     },
-    /// A value that this version cannot read; nothing is changed.
+    /// A value that this version cannot read, for another one wrote it; nothing is changed.
     #[error("read the ledger's value of {key}: {reason}")]
     Unreadable {
         /// Whose value.

@@ -18,4 +18,5 @@ mod rotation;
 mod server_loss;
 mod termination;
 mod tls;
+mod upgrade;
 pub(crate) mod world;

@@ -11,6 +11,7 @@ mod orders;
 mod pausing;
 mod rules;
 mod trouble;
+mod versions;
 mod world;
 
 use hongbaod::domain::ident::{AlipayNo, MerchantNo};

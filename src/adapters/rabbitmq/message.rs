@@ -31,6 +31,20 @@ pub const BURIED_AT: &str = "x-hongbao-buried-at";
 /// Who buried a message: the connection's name.
 pub const BURIED_BY: &str = "x-hongbao-buried-by";
 
+/// What all headers of ours begin with.
+const OURS: &str = "x-hongbao-";
+/// All that this version knows.
+const KNOWN: [&str; 8] = [
+    TICKET,
+    ATTEMPTS,
+    REPLAYED,
+    PUBLISHED_MS,
+    REASON,
+    DETAIL,
+    BURIED_AT,
+    BURIED_BY,
+];
+
 /// How often the broker has delivered before. Source: RabbitMQ, "Quorum queues: poison message
 /// handling"; 3.10 writes 0 on the first delivery, 4.0 nothing.
 const DELIVERY_COUNT: &str = "x-delivery-count";
@@ -54,6 +68,9 @@ pub(crate) fn read_delivery(
     let properties = &delivery.properties;
     let headers = properties.headers().as_ref();
     let number = |name| headers.and_then(|headers| integer(headers, name));
+    let ticket = number(TICKET)
+        .and_then(|ticket| u32::try_from(ticket).ok())
+        .map(Ticket);
     let published_at = number(PUBLISHED_MS).or_else(|| {
         let seconds = (*properties.timestamp())?;
         seconds.checked_mul(1000)
@@ -62,12 +79,10 @@ pub(crate) fn read_delivery(
         tag,
         kind: lane.kind,
         tier: lane.tier,
-        ticket: number(TICKET)
-            .and_then(|ticket| u32::try_from(ticket).ok())
-            .map(Ticket),
+        ticket,
         redelivered: delivery.redelivered
             || number(DELIVERY_COUNT).is_some_and(|count| count > 0)
-            || headers.is_some_and(was_dead),
+            || headers.is_some_and(|headers| was_dead(headers) || is_strange(headers, ticket)),
         return_address: ReturnAddress {
             reply_to: owned(properties.reply_to()),
             correlation_id: owned(properties.correlation_id()),
@@ -88,6 +103,16 @@ fn was_dead(headers: &FieldTable) -> bool {
         || headers.contains_key(REASON)
         // Every retry copy has died once, of age.
         || text(headers, FIRST_DEATH).is_some_and(|reason| reason != "expired")
+}
+
+/// Whether a replica of another version wrote something on a message that this one does not know, or a
+/// ticket that is none here: whatever it says, the message is no new job.
+fn is_strange(headers: &FieldTable, ticket: Option<Ticket>) -> bool {
+    let mut names = headers.inner().keys().map(ShortString::as_str);
+    names.any(|name| match name {
+        TICKET => ticket.is_none(),
+        name => name.starts_with(OURS) && !KNOWN.contains(&name),
+    })
 }
 
 /// The properties of a job's message. The broker's own headers (`x-death`, counts) are not carried
@@ -286,6 +311,26 @@ mod tests {
         assert_eq!(delivery.published_at, copy().published_at);
         assert_eq!(delivery.attempts, 3);
         assert!(!delivery.redelivered);
+    }
+
+    #[test]
+    fn what_another_version_marked_is_no_new_job() {
+        let number = AMQPValue::LongLongInt(7);
+        // A ticket as no version before wrote it, and a mark that this one does not know.
+        let big = AMQPValue::LongLongInt(1 << 40);
+        for (name, value) in [
+            (TICKET, big),
+            (TICKET, AMQPValue::Boolean(true)),
+            ("x-hongbao-shard", number.clone()),
+        ] {
+            let delivery = with_header(name, value);
+            assert!(delivery.redelivered, "{name}");
+            assert_eq!(delivery.ticket, None);
+        }
+        for name in [TICKET, ATTEMPTS, PUBLISHED_MS, "x-hongbaod", "x-other"] {
+            let delivery = with_header(name, number.clone());
+            assert!(!delivery.redelivered, "{name}");
+        }
     }
 
     #[test]

@@ -14,6 +14,9 @@ use crate::lifecycle::DeferReason;
 /// `deferrals_total{reason}` of a delivery that met somebody else's lease.
 const PARKED: &str = "parked";
 
+/// `deferrals_total{reason}` of a delivery whose entry another version wrote.
+const UNREADABLE: &str = "unreadable";
+
 /// `notifications_total{app}` of a path that names none of ours; no app can have this name.
 const NO_APP: &str = "(none)";
 
@@ -452,6 +455,7 @@ pub(super) struct KindMetrics {
     pub(super) duplicates: IntCounter,
     pub(super) conflicts: IntCounter,
     pub(super) parked: IntCounter,
+    pub(super) parked_unread: IntCounter,
     deferred: [IntCounter; DeferReason::ALL.len()],
 }
 
@@ -468,6 +472,7 @@ impl KindMetrics {
             duplicates: families.duplicates.with_label_values(&kind),
             conflicts: families.conflicts.with_label_values(&kind),
             parked: deferrals(PARKED),
+            parked_unread: deferrals(UNREADABLE),
             deferred: DeferReason::ALL.map(|reason| deferrals(reason.as_str())),
         }
     }

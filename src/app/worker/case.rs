@@ -30,7 +30,8 @@ pub(super) struct Case<'a> {
 pub(super) enum Halt {
     /// The worker drains, or the delivery's channel is gone: it comes again, here or elsewhere.
     HandBack,
-    /// The ledger's value cannot be read by this version; a person must look.
+    /// The ledger's value cannot be read by this version: nothing is called, settled or told, and the
+    /// delivery waits for a replica that can.
     Unreadable(String),
 }
 

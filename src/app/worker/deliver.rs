@@ -47,15 +47,12 @@ impl Worker {
             Ok(Ok(())) => {}
             Ok(Err(Halt::HandBack)) => self.hand_back(delivery).await,
             Ok(Err(Halt::Unreadable(reason))) => {
-                error!(
+                warn!(
                     message.id = delivery.return_address.message_id,
-                    reason, "the ledger's value cannot be read; the job is buried"
+                    reason,
+                    "this version cannot read what the ledger holds; the delivery waits for one that can"
                 );
-                if self
-                    .bury(delivery, "unreadable_entry", reason)
-                    .await
-                    .is_err()
-                {
+                if self.park_unread(delivery).await.is_err() {
                     self.hand_back(delivery).await;
                 }
             }

@@ -8,8 +8,9 @@ use crate::app::witness::{Settling, Witness as _};
 use crate::domain::entry::{Entry, Ticket};
 use crate::domain::job::JobKey;
 use crate::domain::outcome::{Announcement, Outcome};
-use crate::lifecycle::admission::{PARK_DELAY, park_delay};
+use crate::lifecycle::admission::{PARK_DELAY, park_delay, park_delay_unread};
 use crate::lifecycle::{Deferral, Memory, Unresolved, Vacate};
+use crate::ports::broker::Delivery;
 use crate::ports::ledger::{Removed, Versioned};
 
 use super::Worker;
@@ -185,5 +186,21 @@ impl Worker {
         self.metrics.parked(case.job.kind());
         self.acknowledge(case.delivery).await;
         Ok(Turn::Done)
+    }
+
+    /// What a newer version wrote is a newer replica's to go on with, and no reason to give a job up:
+    /// the delivery waits in the ladder until somebody can read the entry. Its copy counts as one that
+    /// was delivered before, so that a job whose entry is gone by then is asked about first (rule 5).
+    pub(super) async fn park_unread(&self, delivery: &Delivery) -> Result<(), Halt> {
+        let mut copy = copy_of(delivery);
+        let delay = park_delay_unread(copy.attempts);
+        copy.attempts = copy.attempts.saturating_add(1);
+        copy.ticket = Some(copy.ticket.unwrap_or(Ticket(0)));
+        let broker = &self.ports.broker;
+        self.until_published(delivery, || broker.publish_later(&copy, delay))
+            .await?;
+        self.metrics.parked_unread(delivery.kind);
+        self.acknowledge(delivery).await;
+        Ok(())
     }
 }

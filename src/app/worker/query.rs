@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tracing::warn;
+
 use crate::domain::entry::{Entry, ReturnAddress};
 use crate::domain::job::{JobKey, Kind, QueryJob};
 use crate::domain::outcome::{Announcement, QueryAnswer};
@@ -53,7 +55,14 @@ impl Worker {
         drop(permit);
         match finding {
             Finding::Found(operation) => {
-                self.learn(delivery, &job, &operation).await?;
+                match self.learn(delivery, &job, &operation).await {
+                    Ok(()) => {}
+                    Err(Halt::HandBack) => return Err(Halt::HandBack),
+                    // The answer is true all the same; the job's own copy brings it to an end.
+                    Err(Halt::Unreadable(reason)) => {
+                        warn!(reason, "a query met an entry that this version cannot read");
+                    }
+                }
                 self.answer_query(delivery, job, QueryAnswer::Found(operation), received_at)
                     .await
             }

@@ -1,6 +1,7 @@
 //! A process of the real binary, and what it writes, line by line.
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
@@ -10,6 +11,9 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::patience::PATIENCE;
+
+/// The program that these tests were built with.
+pub(crate) const HONGBAOD: &str = env!("CARGO_BIN_EXE_hongbaod");
 
 /// Where a line was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +48,12 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `hongbaod` with what `prepare` adds to the command.
     pub(crate) fn start(prepare: impl FnOnce(&mut Command)) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hongbaod"));
+        Self::start_program(Path::new(HONGBAOD), prepare)
+    }
+
+    /// As [`Process::start`], with `hongbaod` as another version built it.
+    pub(crate) fn start_program(program: &Path, prepare: impl FnOnce(&mut Command)) -> Self {
+        let mut command = Command::new(program);
         prepare(&mut command);
         let mut child = command
             .stdin(Stdio::null())

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -152,6 +152,13 @@ impl World {
         self.daemon_of(self.hongbaod(&["run"])).await
     }
 
+    /// Starts the daemon as another version built it, and waits until it is ready.
+    pub(crate) async fn daemon_by(&self, program: &Path) -> Daemon {
+        let prepare = |command: &mut Command| self.prepare(command, &["run"]);
+        self.daemon_of(Process::start_program(program, prepare))
+            .await
+    }
+
     /// Waits until `hongbaod run` is ready.
     pub(crate) async fn daemon_of(&self, process: Process) -> Daemon {
         let line = process.line(Stream::Stderr, "hongbaod takes jobs").await;
@@ -269,7 +276,21 @@ impl World {
     }
 
     /// Ends the daemon and compares everything, job by job.
-    pub(crate) async fn agrees(&self, plan: &Plan, subscriber: &Subscriber, mut daemon: Daemon) {
+    pub(crate) async fn agrees(&self, plan: &Plan, subscriber: &Subscriber, daemon: Daemon) {
+        let evidence = self.evidence(plan, subscriber, daemon).await;
+        assert_eq!(disagreements(plan, &evidence), [""; 0]);
+        let books = self.sandbox("books").await;
+        assert_eq!(books["balanced"], true, "{books}");
+        assert_eq!(books["movements_per_out_request_no_max"], 1, "{books}");
+    }
+
+    /// Waits until all is done, ends the daemon, and returns what there is to compare.
+    pub(crate) async fn evidence(
+        &self,
+        plan: &Plan,
+        subscriber: &Subscriber,
+        mut daemon: Daemon,
+    ) -> Evidence {
         self.finished(plan, subscriber, &daemon).await;
         assert_eq!(daemon.process.terminate().await, Some(0));
         let mut left = Vec::new();
@@ -278,16 +299,12 @@ impl World {
                 left.push((queue.clone(), String::from_utf8_lossy(&body).into_owned()));
             }
         }
-        let evidence = Evidence {
+        Evidence {
             operations: self.sandbox("operations").await.as_array().unwrap().clone(),
             events: subscriber.events(),
             dead_letters: broker::dead_letters(&self.amqp, &self.prefix).await,
             left,
-        };
-        assert_eq!(disagreements(plan, &evidence), [""; 0]);
-        let books = self.sandbox("books").await;
-        assert_eq!(books["balanced"], true, "{books}");
-        assert_eq!(books["movements_per_out_request_no_max"], 1, "{books}");
+        }
     }
 
     /// Deletes everything of this world from the broker, and ends the sandbox in good order.

@@ -169,6 +169,15 @@ impl JournalLedger {
             panic!("as the test says");
         }
     }
+    fn refuse_unreadable(&self, key: &JobKey) -> Result<(), LedgerError> {
+        if self.unreadable.lock().unwrap().as_ref() == Some(key) {
+            return Err(LedgerError::Unreadable {
+                key: key.clone(),
+                reason: "it is of another version".to_owned(),
+            });
+        }
+        Ok(())
+    }
     async fn take_away(&self, key: &JobKey) {
         if let Some(there) = self.inner.read(key).await.unwrap() {
             self.inner.remove(key, &there.revision).await.unwrap();
@@ -197,6 +206,7 @@ impl Ledger for JournalLedger {
     async fn insert(&self, key: &JobKey, entry: &Entry) -> Result<Written, LedgerError> {
         self.check()?;
         self.journal.note(format!("insert {}", state_of(entry)));
+        self.refuse_unreadable(key)?;
         let written = self.inner.insert(key, entry).await?;
         let length = *self.inserts_take.lock().unwrap();
         if !length.is_zero() {
@@ -212,12 +222,7 @@ impl Ledger for JournalLedger {
         self.check()?;
         self.journal.note("read");
         self.panic_if_told(&format!("read {}", key.out_request_no));
-        if self.unreadable.lock().unwrap().as_ref() == Some(key) {
-            return Err(LedgerError::Unreadable {
-                key: key.clone(),
-                reason: "it is of another version".to_owned(),
-            });
-        }
+        self.refuse_unreadable(key)?;
         self.inner.read(key).await
     }
     async fn replace(
@@ -228,6 +233,7 @@ impl Ledger for JournalLedger {
     ) -> Result<Written, LedgerError> {
         self.check()?;
         self.journal.note(format!("replace by {}", state_of(new)));
+        self.refuse_unreadable(key)?;
         if self.vanishings.is_lost() {
             self.take_away(key).await;
         }
