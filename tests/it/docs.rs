@@ -2,11 +2,13 @@
 //! errors, events, codes; `docs/operations.md` has every alert, `docs/troubleshooting.md` every error of a start.
 
 mod alipay;
+mod configuration;
 mod events;
 mod jobs;
 mod lanes;
 mod links;
 mod operations;
+mod readme;
 mod troubleshooting;
 mod walkthrough;
 

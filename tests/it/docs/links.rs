@@ -7,6 +7,7 @@ use crate::tree::{TextFile, text_files};
 fn pages() -> Vec<TextFile> {
     let top = [
         "README.md",
+        "README.zh-CN.md",
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
         "CHANGELOG.md",
@@ -16,7 +17,7 @@ fn pages() -> Vec<TextFile> {
 }
 
 /// What GitHub makes of a heading: lower case, blanks to dashes, punctuation dropped.
-fn anchor(heading: &str) -> String {
+pub(super) fn anchor(heading: &str) -> String {
     let heading = heading.trim_start_matches('#').trim().to_lowercase();
     let kept = heading.chars().filter_map(|c| match c {
         ' ' => Some('-'),
