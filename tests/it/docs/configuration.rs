@@ -198,8 +198,14 @@ fn render_table(out: &mut String, table: &Table) {
         for key in &group.keys {
             let names = variables(&table.name, key);
             let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+            // A group of which nothing is said has no heading.
+            let name = if group.about.is_empty() {
+                format!("`{}`", key.name)
+            } else {
+                format!("[`{}`](#{anchor})", key.name)
+            };
             let row = [
-                format!("[`{}`](#{anchor})", key.name),
+                name,
                 sort(&key.value).to_owned(),
                 default_of(group, key),
                 names.join(" "),
