@@ -1,0 +1,58 @@
+"""Every forbidden value, with the message that refuses it."""
+
+import json
+
+import yaml
+from chart import ROOT, require, value_sets
+
+FILE = ROOT / "tests/helm/forbidden.yaml"
+TEMPLATES = ROOT / "helm/hongbaod/templates"
+
+
+def cases():
+    return yaml.safe_load(FILE.read_text(encoding="utf-8"))
+
+
+def shown(value, path=""):
+    """The values as people name them: config.redis.mode: cluster."""
+    if isinstance(value, dict) and value:
+        return ", ".join(shown(inner, f"{path}.{name}".lstrip(".")) for name, inner in value.items())
+    return f"{path}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+
+
+def table():
+    """The cases as Markdown."""
+    lines = ["| values | what is said |", "|---|---|"]
+    for case in cases():
+        values = case.get("show", shown(case["values"]))
+        lines.append(f"| {case['what']}: `{values}` | {case['says'].strip()} |".replace("\n", " "))
+    return "\n".join(lines) + "\n"
+
+
+def refuse(helm, case):
+    """Renders the minimal values with those of the case over them; returns what it says."""
+    file = helm.scratch / f"forbidden-{abs(hash(case['what']))}.yaml"
+    file.write_text(yaml.safe_dump(case["values"], allow_unicode=True), encoding="utf-8")
+    good, _, error = helm.template([value_sets()["minimal"], file])
+    require(not good, f"is taken, and was to be refused: {case['what']}: {case['values']}")
+    says = " ".join(case["says"].split())
+    require(says in " ".join(error.split()), f"{case['what']}:\n  expected: {says}\n  said: {error}")
+    for secret in case.get("hides", []):
+        require(secret not in error, f"{case['what']}: the message shows the secret: {error}")
+    return error
+
+
+def check(helm, in_parallel):
+    """Returns how many there are; every line of the refusals' templates has to be among them."""
+    errors = in_parallel(lambda case: refuse(helm, case), cases())
+    said = " ".join(" ".join(error.split()) for error in errors)
+    lines = 0
+    for template in sorted(TEMPLATES.glob("_refusals*.tpl")):
+        for line in template.read_text(encoding="utf-8").splitlines():
+            if line.startswith("- "):
+                lines += 1
+                parts = [part.split("}}")[-1].strip() for part in line[2:].split("{{")]
+                longest = max(parts, key=len)
+                require(longest in said, f"no case of forbidden.yaml has it said: {line}")
+    require(lines > 40, f"only {lines} refusals are found in the templates")
+    return len(errors)
