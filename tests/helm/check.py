@@ -144,7 +144,7 @@ def run(mode, helm, hongbaod, scratch):
     update = mode == "update"
     began = time.monotonic()
     said = lambda text: print(f"{time.monotonic() - began:5.1f} s  {text}", flush=True)
-    generated.check(update)
+    generated.check_schema(update)
     check_versions()
     check_copies(update)
     keys, _ = configuration.compare_with_example()
@@ -165,7 +165,9 @@ def run(mode, helm, hongbaod, scratch):
     check_package(helm, scratch)
     check_examples(helm)
     said(f"{len(sets)} value sets are linted, rendered and packaged as the snapshots say, with {sum(map(len, renders.values()))} objects")
-    said(f"{forbidden.check(helm, in_parallel)} forbidden values are refused, each with its message")
+    refused = forbidden.check(helm, in_parallel)
+    generated.check_tables(update, refused)
+    said(f"{len(refused)} forbidden values are refused, each with its message")
     versions = validation.versions()
     for version in versions:
         for name, items in renders.items():

@@ -20,32 +20,33 @@ def shown(value, path=""):
     return f"{path}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
 
 
-def table():
-    """The cases as Markdown."""
+def table(said):
+    """The cases as Markdown, each with the line that it is answered with."""
     lines = ["| values | what is said |", "|---|---|"]
-    for case in cases():
+    for case, line in said:
         values = case.get("show", shown(case["values"]))
-        lines.append(f"| {case['what']}: `{values}` | {case['says'].strip()} |".replace("\n", " "))
+        lines.append(f"| {case['what']}: `{values}` | {line} |")
     return "\n".join(lines) + "\n"
 
 
 def refuse(helm, case):
-    """Renders the minimal values with those of the case over them; returns what it says."""
+    """Renders the minimal values with those of the case over them; returns the line that refuses it."""
     file = helm.scratch / f"forbidden-{abs(hash(case['what']))}.yaml"
     file.write_text(yaml.safe_dump(case["values"], allow_unicode=True), encoding="utf-8")
     good, _, error = helm.template([value_sets()["minimal"], file])
     require(not good, f"is taken, and was to be refused: {case['what']}: {case['values']}")
     says = " ".join(case["says"].split())
-    require(says in " ".join(error.split()), f"{case['what']}:\n  expected: {says}\n  said: {error}")
+    lines = [line.removeprefix("- ") for line in error.splitlines() if says in line]
+    require(lines, f"{case['what']}:\n  expected: {says}\n  said: {error}")
     for secret in case.get("hides", []):
         require(secret not in error, f"{case['what']}: the message shows the secret: {error}")
-    return error
+    return lines[0]
 
 
 def check(helm, in_parallel):
-    """Returns how many there are; every line of the refusals' templates has to be among them."""
-    errors = in_parallel(lambda case: refuse(helm, case), cases())
-    said = " ".join(" ".join(error.split()) for error in errors)
+    """Returns each case and its answer; every line of the refusals' templates has to be among them."""
+    answers = in_parallel(lambda case: refuse(helm, case), cases())
+    said = " ".join(answers)
     lines = 0
     for template in sorted(TEMPLATES.glob("_refusals*.tpl")):
         for line in template.read_text(encoding="utf-8").splitlines():
@@ -55,4 +56,4 @@ def check(helm, in_parallel):
                 longest = max(parts, key=len)
                 require(longest in said, f"no case of forbidden.yaml has it said: {line}")
     require(lines > 40, f"only {lines} refusals are found in the templates")
-    return len(errors)
+    return list(zip(cases(), answers))
