@@ -115,6 +115,8 @@ def selectors(name, items, workload):
     for policy in of_kind(items, "NetworkPolicy"):
         selector = policy["spec"]["podSelector"]["matchLabels"]
         require(all(selects(selector, of) for of in [labels, *tests]), f"{name}: the policy leaves a pod out")
+        require(sorted(policy["spec"]["policyTypes"]) == ["Egress", "Ingress"], f"{name}: the policy leaves a direction open")
+        require(all(rule.get("ports") for rule in policy["spec"]["egress"]), f"{name}: the policy opens every port")
     ports = {port["name"] for port in workload["spec"]["template"]["spec"]["containers"][0]["ports"]}
     for service in of_kind(items, "Service"):
         for port in service["spec"].get("ports", []):
