@@ -67,8 +67,8 @@ final class Subscriber {
         throw new Poison("version " + version + ", type " + event.path("type"));
       }
       JsonNode data = event.path("data");
-      if (!event.path("id").isTextual() || !data.path("app").isTextual()) {
-        throw new Poison("no id or no data");
+      if (!event.path("id").isTextual() || !data.path("out_request_no").isTextual()) {
+        throw new Poison("no id or no number");
       }
       return new Event(event.path("id").asText(), type.group(1), type.group(2), data);
     }
@@ -82,11 +82,11 @@ final class Subscriber {
       return switch (result) {
         case "succeeded" -> Optional.of("done");
         case "failed" -> Optional.of("not done");
-        // The number's own outcome has this id. One with a longer id is about a copy of the job
-        // that was refused (conflict, invalid): the number itself may well be paid.
+        // Nothing was sent, and the number is settled. Any other reason (conflict, invalid) is about
+        // a message that was refused: the number itself may well be paid. So are words to come.
         case "rejected" -> {
-          String own = data.path("app").asText() + "/" + kind + "/" + number();
-          yield Optional.of(id.equals(own) ? "not done" : "look");
+          boolean isOwn = Set.of("expired", "over_budget").contains(data.path("reason").asText());
+          yield Optional.of(isOwn ? "not done" : "look");
         }
         case "signed" -> Optional.of("to be paid");
         // Not terminal. Nobody knows yet: the money may have moved. Neither pay by other means nor

@@ -30,22 +30,23 @@ function readEvent(body) {
   // Another number means that old readers could misread it: not for guessing.
   if (event?.specversion !== '1.0' || version !== '1') throw new Poison(`type ${event?.type}`);
   const { id, data } = event;
-  if (typeof id !== 'string' || typeof data?.app !== 'string') throw new Poison('no id or no data');
-  if (typeof data.out_request_no !== 'string') throw new Poison('no out_request_no');
+  if (typeof id !== 'string' || typeof data?.out_request_no !== 'string') {
+    throw new Poison('no id or no number');
+  }
   return { id, kind, result, data };
 }
 
 // What the event means for the order. Undefined: nothing to us.
-function meaning({ id, kind, result, data }) {
+function meaning({ result, data }) {
   switch (result) {
     case 'succeeded':
       return 'done';
     case 'failed':
       return 'not done';
+    // Nothing was sent, and the number is settled. Any other reason (conflict, invalid) is about a
+    // message that was refused: the number itself may well be paid. So are words to come.
     case 'rejected':
-      // The number's own outcome has this id. One with a longer id is about a copy of the job that
-      // was refused (conflict, invalid): the number itself may well be paid.
-      return id === `${data.app}/${kind}/${data.out_request_no}` ? 'not done' : 'look';
+      return ['expired', 'over_budget'].includes(data.reason) ? 'not done' : 'look';
     case 'signed':
       return 'to be paid';
     // Not terminal. Nobody knows yet: the money may have moved. Neither pay by other means nor give

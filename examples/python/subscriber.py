@@ -40,18 +40,17 @@ def read_event(body):
         raise Poison(f"no event: {error!r}") from error
 
 
-def meaning(event_id, kind, result, data):
+def meaning(result, data):
     """What the event means for the order. None: nothing to us."""
-    # The number's own outcome has this id. A `rejected` with a longer one is about a copy of the
-    # job that was refused (conflict, invalid): the number itself may well be paid.
-    own = event_id == f"{data['app']}/{kind}/{data['out_request_no']}"
     match result:
         case "succeeded":
             return "done"
         case "failed":
             return "not done"
+        # Nothing was sent, and the number is settled. Any other reason (conflict, invalid) is about
+        # a message that was refused: the number itself may well be paid. So are words to come.
         case "rejected":
-            return "not done" if own else "look"
+            return "not done" if data["reason"] in ("expired", "over_budget") else "look"
         case "signed":
             return "to be paid"
         # Not terminal. Nobody knows yet: the money may have moved. Neither pay by other means
@@ -156,7 +155,7 @@ class Subscriber:
     def handle(self, channel, tag, body):
         try:
             event_id, kind, result, data = read_event(body)
-            what = meaning(event_id, kind, result, data)
+            what = meaning(result, data)
         except (Poison, KeyError) as error:
             self.counts["poison"] += 1
             print(f"set aside: {error}", file=sys.stderr)

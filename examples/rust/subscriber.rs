@@ -66,8 +66,8 @@ struct Event {
 
 #[derive(Deserialize)]
 struct Data {
-    app: String,
     out_request_no: String,
+    reason: Option<String>,
     amount: Option<String>,
 }
 
@@ -90,16 +90,17 @@ impl Event {
 
     /// What the event means for the order. `None`: nothing to us.
     fn meaning(&self) -> Option<&'static str> {
-        let (kind, result) = self.kind_and_result()?;
+        let (_kind, result) = self.kind_and_result()?;
         match result {
             "succeeded" => Some("done"),
             "failed" => Some("not done"),
-            // The number's own outcome has this id. One with a longer id is about a copy of the job
-            // that was refused (conflict, invalid): the number itself may well be paid.
-            "rejected" => {
-                let own = format!("{}/{kind}/{}", self.data.app, self.data.out_request_no);
-                Some(if self.id == own { "not done" } else { "look" })
-            }
+            // Nothing was sent, and the number is settled. Any other reason (conflict, invalid) is
+            // about a message that was refused: the number itself may well be paid. So are words to
+            // come.
+            "rejected" => match self.data.reason.as_deref() {
+                Some("expired" | "over_budget") => Some("not done"),
+                _ => Some("look"),
+            },
             "signed" => Some("to be paid"),
             // Not terminal. Nobody knows yet: the money may have moved. Neither pay by other means
             // nor give it back; the last word follows.

@@ -40,8 +40,8 @@ type event struct {
 	ID          string `json:"id"`
 	Type        string `json:"type"`
 	Data        struct {
-		App    string  `json:"app"`
 		Number string  `json:"out_request_no"`
+		Reason string  `json:"reason"`
 		Amount *string `json:"amount"`
 	} `json:"data"`
 
@@ -59,8 +59,8 @@ func readEvent(body []byte) (*event, error) {
 	if e.SpecVersion != "1.0" || parts == nil || parts[3] != "1" {
 		return nil, fmt.Errorf("version %q, type %q", e.SpecVersion, e.Type)
 	}
-	if e.ID == "" || e.Data.App == "" {
-		return nil, errors.New("no id or no data")
+	if e.ID == "" || e.Data.Number == "" {
+		return nil, errors.New("no id or no number")
 	}
 	e.kind, e.result = parts[1], parts[2]
 	return &e, nil
@@ -74,9 +74,9 @@ func (e *event) meaning() string {
 	case "failed":
 		return "not done"
 	case "rejected":
-		// The number's own outcome has this id. One with a longer id is about a copy of the job
-		// that was refused (conflict, invalid): the number itself may well be paid.
-		if e.ID == e.Data.App+"/"+e.kind+"/"+e.Data.Number {
+		// Nothing was sent, and the number is settled. Any other reason (conflict, invalid) is about
+		// a message that was refused: the number itself may well be paid. So are words to come.
+		if e.Data.Reason == "expired" || e.Data.Reason == "over_budget" {
 			return "not done"
 		}
 		return "look"
