@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util';
 // Events that are sent ahead of their acknowledgement: bounds memory and what comes again.
 const PREFETCH = 50;
 // All about jobs' money. A queue gets what its bindings name, and nothing else.
-const BINDINGS = ['succeeded', 'failed', 'rejected', 'signed', 'unresolved', 'contradicted'];
+const BINDINGS = 'succeeded,failed,rejected,signed,unresolved,contradicted';
 const TYPE = /^hongbao\.([a-z_]+)\.([a-z_]+)\.v([0-9]+)$/;
 
 // An event that will never be understood, however often it is delivered.
@@ -177,7 +177,9 @@ class Subscriber {
       'x-delivery-limit': 20,
     };
     await channel.assertQueue(queue, { durable: true, arguments: { ...quorum, ...deadLetters } });
-    for (const result of bind) await channel.bindQueue(queue, `${prefix}.outcomes`, `*.${result}`);
+    for (const result of bind.split(',')) {
+      await channel.bindQueue(queue, `${prefix}.outcomes`, `*.${result}`);
+    }
   }
 
   handle(channel, message) {
@@ -222,7 +224,7 @@ function parseOptions() {
       amqp: { type: 'string', default: 'amqp://guest:guest@localhost:5672/%2f' },
       prefix: { type: 'string', default: 'hongbao' }, // the daemon's rabbitmq.prefix
       queue: { type: 'string', default: 'orders.outcomes' }, // a name of your service's own
-      bind: { type: 'string', multiple: true, default: BINDINGS },
+      bind: { type: 'string', default: BINDINGS }, // results, separated by commas
       store: { type: 'string' }, // a file
     },
   });

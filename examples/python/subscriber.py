@@ -19,7 +19,7 @@ import pika
 # Events that are sent ahead of their acknowledgement: bounds memory and what comes again.
 PREFETCH = 50
 # All about jobs' money. A queue gets what its bindings name, and nothing else.
-BINDINGS = ["succeeded", "failed", "rejected", "signed", "unresolved", "contradicted"]
+BINDINGS = "succeeded,failed,rejected,signed,unresolved,contradicted"
 TYPE = re.compile(r"hongbao\.([a-z_]+)\.([a-z_]+)\.v([0-9]+)")
 
 
@@ -35,7 +35,10 @@ def read_event(body):
         # Another number means that old readers could misread it: not for guessing.
         if event["specversion"] != "1.0" or version != "1":
             raise Poison(f"version {event['specversion']}, {event['type']}")
-        return event["id"], kind, result, event["data"]
+        event_id, data = event["id"], event["data"]
+        if not isinstance(event_id, str) or not isinstance(data["out_request_no"], str):
+            raise Poison("no id or no number")
+        return event_id, kind, result, data
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Poison(f"no event: {error!r}") from error
 
@@ -50,7 +53,7 @@ def meaning(result, data):
         # Nothing was sent, and the number is settled. Any other reason (conflict, invalid) is about
         # a message that was refused: the number itself may well be paid. So are words to come.
         case "rejected":
-            return "not done" if data["reason"] in ("expired", "over_budget") else "look"
+            return "not done" if data.get("reason") in ("expired", "over_budget") else "look"
         case "signed":
             return "to be paid"
         # Not terminal. Nobody knows yet: the money may have moved. Neither pay by other means
@@ -148,20 +151,20 @@ class Subscriber:
             "x-delivery-limit": 20,
         }
         channel.queue_declare(queue, durable=True, arguments=quorum | dead_letters)
-        for result in self.options.bind or BINDINGS:
+        for result in self.options.bind.split(","):
             pattern = f"*.{result}"
             channel.queue_bind(queue, f"{self.options.prefix}.outcomes", pattern)
 
     def handle(self, channel, tag, body):
         try:
             event_id, kind, result, data = read_event(body)
-            what = meaning(result, data)
-        except (Poison, KeyError) as error:
+        except Poison as error:
             self.counts["poison"] += 1
             print(f"set aside: {error}", file=sys.stderr)
             # To the dead letters, where a person looks. Requeued, it would come at once, for ever.
             channel.basic_reject(tag, requeue=False)
             return
+        what = meaning(result, data)
         if what is None:
             self.counts["ignored"] += 1
             print(f"ignored: {kind}.{result}", file=sys.stderr)
@@ -184,7 +187,7 @@ def parse_options():
     parser.add_argument("--amqp", default="amqp://guest:guest@localhost:5672/%2f")
     parser.add_argument("--prefix", default="hongbao", help="the daemon's rabbitmq.prefix")
     parser.add_argument("--queue", default="orders.outcomes", help="a name of your service's own")
-    parser.add_argument("--bind", action="append", metavar="RESULT", help="default: all of money")
+    parser.add_argument("--bind", default=BINDINGS, help="results, separated by commas")
     parser.add_argument("--store", required=True, help="a file of SQLite")
     return parser.parse_args()
 

@@ -46,7 +46,7 @@ fn no_test_is_switched_off() {
 #[test]
 fn no_file_knows_the_machine_it_was_written_on() {
     let needle = concat!("/wo", "rk/");
-    let folders = [".ci", "deploy", "docs", "helm", "src", "tests"];
+    let folders = [".ci", "deploy", "docs", "examples", "helm", "src", "tests"];
     let top = [
         "ARCHITECTURE.md",
         "CHANGELOG.md",
