@@ -114,6 +114,11 @@
 - podDisruptionBudget.minAvailable: with {{ $replicas }} replicas no pod could ever leave, and no node be drained. Write less, or maxUnavailable: 1
 {{- end }}
 {{- end }}
+{{- with .Values.podSecurityContext }}
+{{- if and .runAsUser (not .fsGroup) (include "hongbaod.secretSources" $) }}
+- podSecurityContext.fsGroup: is missing, and the mounted files are for that group alone. Write a group, or null for runAsUser as well where the cluster chooses both (OpenShift)
+{{- end }}
+{{- end }}
 {{- range .Values.extraObjects }}
 {{- if eq (default "" .kind) "Secret" }}
 - extraObjects: a Secret would lie open in the release. Create it outside of Helm, or write an ExternalSecret (examples/external-secrets.yaml)
