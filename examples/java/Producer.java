@@ -162,7 +162,7 @@ final class Producer {
         live(factory);
         break;
       } catch (IOException | ShutdownSignalException | TimeoutException e) {
-        System.err.println("connection: " + e);
+        System.err.println("connection: " + (e.getCause() != null ? e.getCause() : e));
         publishAgain();
         if (isOutOfPatience()) {
           break;

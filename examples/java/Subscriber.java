@@ -178,7 +178,7 @@ final class Subscriber {
       try {
         live(factory);
       } catch (IOException | ShutdownSignalException | TimeoutException e) {
-        System.err.println("connection: " + e);
+        System.err.println("connection: " + (e.getCause() != null ? e.getCause() : e));
         // Full jitter: a hundred services that lost one broker do not come back at once.
         long ceiling = Math.min(5000, 100L << failures);
         failures = Math.min(failures + 1, 10);

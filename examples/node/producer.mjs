@@ -99,11 +99,14 @@ class Producer extends EventEmitter {
     });
     // Wakes the loop below, so that it looks at the clock.
     const ticker = setInterval(() => this.emit('change'), 100);
-    while (!this.isFinished() && !this.isOutOfPatience()) {
+    while (!this.isFinished()) {
       try {
         await this.live();
+        break;
       } catch (error) {
         console.error(`connection: ${error.message}`);
+        this.publishAgain();
+        if (this.isOutOfPatience()) break;
         // Full jitter: a thousand producers that lost one broker do not come back at once.
         await sleep(Math.random() * Math.min(5000, 100 * 2 ** this.failures));
         this.failures = Math.min(this.failures + 1, 10);
@@ -150,7 +153,7 @@ class Producer extends EventEmitter {
     return Date.now() - this.progress > 1000 * (this.waitsForAnswers() ? wait : patience);
   }
 
-  // One connection, from its opening to its end.
+  // One connection, from its opening to its end. Returns when nothing is left to wait for.
   async live() {
     const connection = await amqp.connect(this.options.amqp, { timeout: 5000 });
     let broken = null;
@@ -183,7 +186,6 @@ class Producer extends EventEmitter {
       connection.removeAllListeners();
       connection.on('error', () => {});
       await connection.close().catch(() => {});
-      if (!this.waitsForAnswers() || broken) this.publishAgain();
     }
   }
 

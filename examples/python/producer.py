@@ -132,6 +132,7 @@ class Producer:
         self.unanswered = {}  # by correlation id, with --wait
         self.counts = dict.fromkeys(("confirmed", "returned", "unreadable", "answered"), 0)
         self.repetitions = 0
+        self.unheard = 0
         self.failures = 0
         self.progress = time.monotonic()
 
@@ -139,7 +140,7 @@ class Producer:
         threading.Thread(target=read_jobs, args=(self.options, self.input), daemon=True).start()
         while not self.finished():
             self.live()
-            if self.finished() or self.out_of_patience():
+            if self.finished() or self.unheard or self.out_of_patience():
                 break
             # Full jitter: a thousand producers that lost one broker do not come back at once.
             time.sleep(random.uniform(0, min(5.0, 0.1 * 2**self.failures)))
@@ -158,6 +159,7 @@ class Producer:
 
     def live(self):
         """One connection, from its opening to its end."""
+        self.why = None
         self.connection = pika.SelectConnection(
             pika.URLParameters(self.options.amqp),
             on_open_callback=lambda connection: connection.channel(on_open_callback=self.opened),
@@ -175,14 +177,14 @@ class Producer:
 
     def closed(self, connection, reason):
         if not self.finished():
-            print(f"connection: {reason!r}", file=sys.stderr)
+            print(f"connection: {self.why or reason!r}", file=sys.stderr)
         connection.ioloop.stop()
 
     def opened(self, channel):
         self.channel = channel
         self.tag = 0
         # A closed channel, for example of a wrong exchange, ends the connection and with it live().
-        channel.add_on_close_callback(lambda _, reason: self.hang_up())
+        channel.add_on_close_callback(lambda _, reason: self.hang_up(reason))
         channel.add_on_return_callback(self.on_return)
         channel.confirm_delivery(self.on_confirm)
         if self.options.wait:
@@ -197,8 +199,9 @@ class Producer:
         self.channel.basic_consume(self.reply_to, self.on_answer, auto_ack=True)
         self.tick()
 
-    def hang_up(self):
+    def hang_up(self, why):
         if not (self.connection.is_closing or self.connection.is_closed):
+            self.why = why
             self.connection.close()
 
     def tick(self):
@@ -209,9 +212,13 @@ class Producer:
         while len(on_their_way) < WINDOW and (job := self.next_job()):
             self.publish(job)
         oldest = next(iter(self.unconfirmed.values()), None)
-        late = oldest and time.monotonic() - oldest.published > CONFIRM_SECONDS_MAX
-        if late or self.finished() or (self.waits_for_answers() and self.out_of_patience()):
-            self.hang_up()
+        if oldest and time.monotonic() - oldest.published > CONFIRM_SECONDS_MAX:
+            self.hang_up("no confirm")
+        elif self.finished():
+            self.hang_up("all is done")
+        elif self.waits_for_answers() and self.out_of_patience():
+            self.unheard = len(self.unanswered)
+            self.hang_up("no answer")
         else:
             self.connection.ioloop.call_later(0.01, self.tick)
 
@@ -258,7 +265,7 @@ class Producer:
         tag, multiple = frame.method.delivery_tag, frame.method.multiple
         if isinstance(frame.method, pika.spec.Basic.Nack):
             # The broker could not keep it. It stays unconfirmed, and goes again after a wait.
-            self.hang_up()
+            self.hang_up("nack")
             return
         self.failures, self.progress = 0, time.monotonic()
         for tag in [t for t in self.unconfirmed if t == tag or (multiple and t < tag)]:
@@ -281,11 +288,10 @@ class Producer:
             print(json.dumps({"number": job.number, "result": data["result"]}), flush=True)
 
     def report(self):
-        open_jobs = {*(job.message_id for job in self.unconfirmed.values()), *self.unanswered}
-        left = len(open_jobs) + len(self.again)
+        left = len(self.again)  # each connection leaves there what it had not done
         counts = ", ".join(f"{name} {count}" for name, count in self.counts.items())
         print(f"{counts}, published again {self.repetitions}, left {left}", file=sys.stderr)
-        if self.waits_for_answers():
+        if self.unheard:
             # No answer says nothing about the money. Ask again with the same job, or read the
             # outcome where all outcomes are: in a subscriber's queue.
             return 1

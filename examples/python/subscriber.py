@@ -107,7 +107,7 @@ class Subscriber:
         while not self.stopping:
             try:
                 self.live()
-            except pika.exceptions.AMQPError as error:
+            except (pika.exceptions.AMQPError, OSError) as error:
                 print(f"connection: {error!r}", file=sys.stderr)
             if not self.stopping:
                 time.sleep(random.uniform(0, min(5.0, 0.1 * 2**self.failures)))

@@ -57,7 +57,8 @@ failures() {
   local language
   for_each produce_in_vain
   for language in $languages; do
-    equal "codes of $language: no queue, no broker" "1 69" "$(cat "$language-in-vain.codes")"
+    equal "codes of $language: no queue, no broker, no answer" "1 69 1" "$(cat "$language-in-vain.codes")"
+    equal "confirmed by $language, without an answer" 1 "$(number_of confirmed "$(cat "$language-unanswered.err")")"
     # The shard is that of the table in docs/lanes.md.
     grep -q '^R202611220001: returned, disburse.31: 312 NO_ROUTE$' "$language-unroutable.err" ||
       fail "$language does not say that the job was returned"
