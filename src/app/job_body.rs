@@ -166,9 +166,9 @@ fn draft(fields: Vec<(Cow<'_, str>, Value<'_>)>, errors: &mut Vec<FieldError>) -
             (Field::Labels, other) => {
                 errors.push(FieldError::new("labels", format!("must be an object of texts, not {}", other.kind())));
             }
-            (Field::NotAfter, Value::Text(text)) => match text.parse::<jiff::Timestamp>() {
-                Ok(instant) => draft.not_after = Some(UnixMillis(u64::try_from(instant.as_millisecond()).unwrap_or(0))),
-                Err(_) => errors.push(FieldError::new(
+            (Field::NotAfter, Value::Text(text)) => match instant(&text) {
+                Some(instant) => draft.not_after = Some(instant),
+                None => errors.push(FieldError::new(
                     "not_after",
                     "must be an RFC 3339 instant with an offset, such as \"2026-11-22T10:00:00+08:00\"",
                 )),
@@ -186,6 +186,45 @@ fn draft(fields: Vec<(Cow<'_, str>, Value<'_>)>, errors: &mut Vec<FieldError>) -
         }
     }
     draft
+}
+
+/// The most decimals of a second that an instant may have.
+pub const SECOND_DECIMALS_MAX: usize = 9;
+
+/// An RFC 3339 instant; one before 1970 is 1970. `None` for anything else, ISO 8601's other
+/// spellings and leap seconds included: what is taken is what the contract says, no more.
+fn instant(text: &str) -> Option<UnixMillis> {
+    let (date, rest) = text.split_at_checked("2026-11-22T10:00:00".len())?;
+    let shaped = date.bytes().enumerate().all(|(place, byte)| match place {
+        4 | 7 => byte == b'-',
+        10 => matches!(byte, b'T' | b't'),
+        13 | 16 => byte == b':',
+        17 => matches!(byte, b'0'..=b'5'),
+        _ => byte.is_ascii_digit(),
+    });
+    let decimals = rest.strip_prefix('.').map_or(0, |rest| {
+        rest.bytes().take_while(u8::is_ascii_digit).count()
+    });
+    let offset = match decimals {
+        0 => rest,
+        decimals => rest.get(decimals.saturating_add(1)..)?,
+    };
+    let known = match offset.as_bytes() {
+        [b'Z' | b'z'] => true,
+        [b'+' | b'-', h1, h2, b':', m1, m2] => {
+            [h1, h2, m1, m2].into_iter().all(u8::is_ascii_digit)
+                && [*h1, *h2] <= *b"23"
+                && *m1 <= b'5'
+        }
+        _ => false,
+    };
+    if !shaped || decimals > SECOND_DECIMALS_MAX || !known {
+        return None;
+    }
+    let timestamp: jiff::Timestamp = text.parse().ok()?;
+    Some(UnixMillis(
+        u64::try_from(timestamp.as_millisecond()).unwrap_or(0),
+    ))
 }
 
 fn read_labels(

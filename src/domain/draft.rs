@@ -455,6 +455,9 @@ impl Reader {
     }
 }
 
+/// The characters of a label's key, as the inside of a regular expression's class.
+pub const LABEL_KEY_ALPHABET: &str = "A-Za-z0-9_.-";
+
 /// Whether a label can have this key: 1 to 64 of `[A-Za-z0-9_.-]`.
 #[must_use]
 pub fn is_label_key(key: &str) -> bool {

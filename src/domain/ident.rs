@@ -14,7 +14,7 @@ pub struct IdentError {
 }
 
 macro_rules! text_type {
-    ($(#[$meta:meta])* $name:ident, $expected:expr, $valid:expr) => {
+    ($(#[$meta:meta])* $name:ident, $expected:expr, $length_max:literal of $alphabet:literal, $valid:expr) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
@@ -22,6 +22,12 @@ macro_rules! text_type {
         impl $name {
             /// What a valid text is, as a noun phrase.
             pub const EXPECTED: &'static str = $expected;
+
+            /// The most characters; each is one byte.
+            pub const LENGTH_MAX: usize = $length_max;
+
+            /// The characters that a text may hold, as the inside of a regular expression's class.
+            pub const ALPHABET: &'static str = $alphabet;
 
             /// Takes `text` if it is valid.
             ///
@@ -58,68 +64,80 @@ fn within(text: &str, length_max: usize, allowed: fn(u8) -> bool) -> bool {
 
 text_type! {
     /// The name of a configured Alipay application; part of ledger keys and event ids.
-    AppName, "1 to 32 of a-z, 0-9, _ and -",
-    |text| within(text, 32, |b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
+    AppName, "1 to 32 of a-z, 0-9, _ and -", 32 of "a-z0-9_-",
+    |text| within(text, Self::LENGTH_MAX, |b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
 }
 
 text_type! {
     /// A number that the merchant gave: `out_order_no` or `out_request_no`.
     ///
     /// Source: Alipay fund.coupon, at most 64 characters; the alphabet is the safe subset.
-    MerchantNo, "1 to 64 of A-Z, a-z, 0-9, _ and -",
-    |text| within(text, 64, |b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    MerchantNo, "1 to 64 of A-Z, a-z, 0-9, _ and -", 64 of "A-Za-z0-9_-",
+    |text| within(text, Self::LENGTH_MAX, |b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
 text_type! {
     /// A number that Alipay gave: `auth_no` (28 digits seen) or `operation_id` (20 digits seen).
     ///
     /// Opaque: Source: Alipay fund.coupon, at most 64 characters.
-    AlipayNo, "1 to 64 letters and digits",
-    |text| within(text, 64, |b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    AlipayNo, "1 to 64 of A-Z, a-z, 0-9, _ and -", 64 of "A-Za-z0-9_-",
+    |text| within(text, Self::LENGTH_MAX, |b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
 text_type! {
     /// An Alipay user id, `2088` and twelve digits as a rule.
     ///
     /// Source: Alipay fund.coupon.order.disburse, `payee_user_id`, at most 32 characters.
-    UserId, "1 to 32 letters and digits, as a rule 2088 and 12 more digits",
-    |text| within(text, 32, |b| b.is_ascii_alphanumeric())
+    UserId, "1 to 32 letters and digits, as a rule 2088 and 12 more digits", 32 of "A-Za-z0-9",
+    |text| within(text, Self::LENGTH_MAX, |b| b.is_ascii_alphanumeric())
 }
 
 text_type! {
     /// A time to pay, from `1m` to `7d`: a whole number of minutes (m), hours (h) or days (d).
     ///
     /// Source: Alipay fund.coupon.order.disburse, `pay_timeout`, at most 5 characters.
-    PayTimeout, "1m to 7d: a whole number and m, h or d",
-    |text| minutes(text).is_some_and(|minutes| (1..=7 * 24 * 60).contains(&minutes))
+    PayTimeout, "1m to 7d: a whole number and m, h or d", 5 of "0-9mhd",
+    |text| minutes(text).is_some_and(|minutes| (1..=Self::MINUTES_MAX).contains(&minutes))
 }
 
 text_type! {
     /// Where Alipay's cashier page sends the payer's browser back to.
     ///
     /// Source: Alipay open platform, public parameter `return_url`, at most 256 characters.
-    ReturnUrl, "an http:// or https:// address of at most 256 characters",
-    |text| within(text, 256, |b| b.is_ascii_graphic()) && has_host(text)
+    ReturnUrl, "an http:// or https:// address of at most 256 characters", 256 of "!-~",
+    |text| within(text, Self::LENGTH_MAX, |b| b.is_ascii_graphic()) && has_host(text)
 }
 
 fn has_host(url: &str) -> bool {
     let rest = url
         .strip_prefix("https://")
         .or_else(|| url.strip_prefix("http://"));
-    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', '?', '#', ':', '@']))
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(ReturnUrl::NO_HOSTS))
+}
+
+impl ReturnUrl {
+    /// What a host never begins with.
+    pub const NO_HOSTS: [char; 5] = ['/', '?', '#', ':', '@'];
+}
+
+impl PayTimeout {
+    /// The longest time, in minutes: a week.
+    pub const MINUTES_MAX: u32 = 7 * 24 * 60;
+
+    /// The most digits before the unit, leading zeros included.
+    pub const DIGITS_MAX: usize = Self::LENGTH_MAX - 1;
+
+    /// The units, and how many minutes each is.
+    pub const UNITS: [(&'static str, u32); 3] = [("m", 1), ("h", 60), ("d", 24 * 60)];
 }
 
 fn minutes(text: &str) -> Option<u32> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    if !within(number, 4, |b| b.is_ascii_digit()) {
+    if !within(number, PayTimeout::DIGITS_MAX, |b| b.is_ascii_digit()) {
         return None;
     }
-    let factor = match unit {
-        "m" => 1,
-        "h" => 60,
-        "d" => 24 * 60,
-        _ => return None,
-    };
+    let mut units = PayTimeout::UNITS.into_iter();
+    let (_, factor) = units.find(|(word, _)| *word == unit)?;
     number.parse::<u32>().ok()?.checked_mul(factor)
 }
 
@@ -133,6 +151,9 @@ impl Caption {
     /// What a valid text is, as a noun phrase.
     pub const EXPECTED: &'static str = "1 to 100 characters without control characters";
 
+    /// The most characters.
+    pub const CHARS_MAX: usize = 100;
+
     /// Takes `text` if it is valid.
     ///
     /// # Errors
@@ -140,7 +161,7 @@ impl Caption {
     /// [`IdentError`], which says what would be right.
     pub fn new(text: &str) -> Result<Self, IdentError> {
         let length = text.chars().count();
-        if (1..=100).contains(&length) && !text.chars().any(char::is_control) {
+        if (1..=Self::CHARS_MAX).contains(&length) && !text.chars().any(char::is_control) {
             Ok(Self(Arc::from(text)))
         } else {
             Err(IdentError {
@@ -167,13 +188,19 @@ impl LogonId {
     pub const EXPECTED: &'static str =
         "an e-mail address or a telephone number of at most 100 characters";
 
+    /// The most characters; each is one byte.
+    pub const LENGTH_MAX: usize = 100;
+
+    /// The characters that a logon id may hold, as the inside of a regular expression's class.
+    pub const ALPHABET: &'static str = "!-~";
+
     /// Takes `text` if it is 1 to 100 printable ASCII characters without blanks.
     ///
     /// # Errors
     ///
     /// [`IdentError`], which says what would be right.
     pub fn new(text: &str) -> Result<Self, IdentError> {
-        if within(text, 100, |b| b.is_ascii_graphic()) {
+        if within(text, Self::LENGTH_MAX, |b| b.is_ascii_graphic()) {
             Ok(Self(Arc::from(text)))
         } else {
             Err(IdentError {
