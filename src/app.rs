@@ -10,6 +10,7 @@ pub mod check;
 pub mod client;
 pub mod codes;
 pub mod config;
+pub mod contract;
 pub mod daemon;
 pub mod dead_letters;
 pub mod digest;

@@ -21,6 +21,7 @@ mod reconcile;
 mod resolve;
 mod run;
 mod sandbox;
+mod schema;
 mod show;
 mod sign;
 mod submit;
@@ -117,6 +118,9 @@ enum Command {
     /// Explain Alipay's codes: the meaning, what is done, what to do.
     #[command(after_help = codes::EXAMPLES)]
     Codes(codes::CodesArgs),
+    /// Print the schemas of jobs and events, and the AsyncAPI document.
+    #[command(after_help = schema::EXAMPLES)]
+    Schema(schema::SchemaArgs),
     /// Measure what a job costs on this machine.
     #[command(after_help = bench::EXAMPLES)]
     Bench(bench::BenchArgs),
@@ -175,6 +179,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Reconcile(args) => block_on(reconcile::execute(*args, named)),
         Command::Sign(args) => sign::execute(&args, named),
         Command::Codes(args) => codes::execute(&args, named),
+        Command::Schema(args) => schema::execute(&args, named),
         Command::Bench(args) => block_on(bench::execute(args, named)),
         Command::Completions(args) => completions::execute(&args),
         Command::Man(args) => man::execute(&args),

@@ -53,6 +53,7 @@ use crate::ports::clock::{Clock, Random};
 use crate::ports::ledger::Connection;
 
 pub use crate::adapters::rabbitmq::connection::ConnectError;
+pub use crate::adapters::rabbitmq::topology::outline;
 use crate::adapters::rabbitmq::topology::routing_key;
 pub use crate::adapters::rabbitmq::topology::{
     ObjectKind, ObjectState, ObjectStatus, Topology, TopologyError,

@@ -1,6 +1,8 @@
 //! Outcome events: CloudEvents 1.0 in structured JSON, rebuilt from facts so that every copy of a
 //! terminal outcome has the same id and the same data.
 
+mod specimen;
+
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -17,6 +19,8 @@ use crate::domain::outcome::{
 use crate::domain::time::UnixMillis;
 use crate::domain::verdict::{OperationStatus, OperationType};
 use crate::ports::broker::EventMessage;
+
+pub(crate) use crate::app::outcome_event::specimen::{everything_given, nothing_given};
 
 /// The content type of an event. Source: CloudEvents 1.0, JSON event format.
 pub const CONTENT_TYPE: &str = "application/cloudevents+json";
@@ -59,6 +63,26 @@ pub fn encode(announcement: &Announcement, traceparent: Option<&str>) -> EventMe
         }
     }
 }
+
+/// The type of an event: its routing key, and the version of the contract.
+pub(crate) fn event_type(routing_key: &str) -> String {
+    format!("hongbao.{routing_key}.v1")
+}
+
+/// The result of an event against a settled outcome.
+pub(crate) const CONTRADICTED: &str = "contradicted";
+/// The result of an event of a job of which nobody knows yet.
+pub(crate) const UNRESOLVED: &str = "unresolved";
+/// The kind of an event of the spend guard, which is about no job.
+pub(crate) const BUDGET: &str = "budget";
+/// The result of an event of the spend guard.
+pub(crate) const WARNED: &str = "warned";
+/// The reason of a job whose number belongs to another one.
+pub(crate) const CONFLICT: &str = "conflict";
+/// The reason of a body that is no valid job.
+pub(crate) const INVALID: &str = "invalid";
+/// The origin of what only a notification told.
+pub(crate) const NOTIFICATION: &str = "notification";
 
 /// The CloudEvents envelope; attributes of the specification, then our two extensions.
 #[derive(Serialize)]
@@ -214,7 +238,7 @@ fn event(id: &str, subject: &str, head: &Head<'_>, data: Data<'_>) -> EventMessa
         specversion: "1.0",
         id,
         source: format!("/hongbaod/{}", data.app),
-        event_type: format!("hongbao.{routing_key}.v1"),
+        event_type: event_type(&routing_key),
         subject,
         time: rfc3339(head.at),
         datacontenttype: "application/json",
@@ -255,7 +279,7 @@ fn contradicted(
     at: UnixMillis,
     traceparent: Option<&str>,
 ) -> EventMessage {
-    let mut data = Data::of_outcome(key, outcome, "contradicted");
+    let mut data = Data::of_outcome(key, outcome, CONTRADICTED);
     data.reason = Some(outcome.resolution.as_str());
     data.detail = Some(evidence.to_owned());
     let head = Head {
@@ -274,7 +298,7 @@ fn conflict(
     traceparent: Option<&str>,
 ) -> EventMessage {
     let mut data = Data::of_job(job, "rejected");
-    data.reason = Some("conflict");
+    data.reason = Some(CONFLICT);
     data.detail = Some("the out_request_no belongs to another job with other content".to_owned());
     let head = Head {
         attempts: 0,
@@ -294,7 +318,7 @@ fn unresolved(
     at: UnixMillis,
     traceparent: Option<&str>,
 ) -> EventMessage {
-    let data = Data::of_job(job, "unresolved");
+    let data = Data::of_job(job, UNRESOLVED);
     let id = format!("{}/unresolved", event_id(&job.key(), job.kind()));
     event(
         &id,
@@ -312,7 +336,7 @@ fn invalid(invalid: &Invalid, traceparent: Option<&str>) -> EventMessage {
     let no_labels = Labels::default();
     let mut data = Data::new(invalid.kind, "rejected", &invalid.app, &no_labels);
     data.out_request_no = Some(invalid.out_request_no.as_str());
-    data.reason = Some("invalid");
+    data.reason = Some(INVALID);
     let faults: Vec<String> = invalid.errors.iter().map(FieldError::to_string).collect();
     data.detail = Some(faults.join("; "));
     let key = JobKey {
@@ -404,8 +428,8 @@ fn budget_warned(warning: &BudgetWarning) -> EventMessage {
     } = warning;
     let no_labels = Labels::default();
     // The kind whose payments are counted, until the next line says what it is about.
-    let mut data = Data::new(Kind::Disburse, "warned", app, &no_labels);
-    data.kind = "budget";
+    let mut data = Data::new(Kind::Disburse, WARNED, app, &no_labels);
+    data.kind = BUDGET;
     let (scope, window) = (counter.scope.as_str(), counter.window.as_str());
     let starts_at = rfc3339(counter.starts_at);
     let mut id = format!("{app}/budget/{scope}/{window}/{starts_at}");
@@ -440,7 +464,7 @@ fn notified(told: &Telling, at: UnixMillis) -> EventMessage {
         OperationStatus::Success => "succeeded",
         OperationStatus::Closed => "failed",
         // Never told: it is no end.
-        OperationStatus::Init => "unresolved",
+        OperationStatus::Init => UNRESOLVED,
     };
     let mut data = Data::new(told.kind, result, &key.app, &told.labels);
     data.out_request_no = operation.out_request_no.as_ref().map(MerchantNo::as_str);
@@ -450,7 +474,7 @@ fn notified(told: &Telling, at: UnixMillis) -> EventMessage {
     data.amount = operation.amount.map(|amount| amount.to_string());
     data.gmt_trans = operation.gmt_trans.as_deref();
     data.status = Some(status_word(operation.status));
-    data.origin = Some("notification");
+    data.origin = Some(NOTIFICATION);
     let subject = data
         .out_request_no
         .or(data.operation_id)
@@ -463,7 +487,8 @@ fn notified(told: &Telling, at: UnixMillis) -> EventMessage {
     event(&key.to_string(), subject, &head, data)
 }
 
-fn status_word(status: OperationStatus) -> &'static str {
+/// Alipay's word for what became of an operation.
+pub(crate) fn status_word(status: OperationStatus) -> &'static str {
     match status {
         OperationStatus::Init => "INIT",
         OperationStatus::Success => "SUCCESS",

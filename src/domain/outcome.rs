@@ -85,6 +85,9 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// Every reason.
+    pub const ALL: [Self; 2] = [Self::Expired, Self::OverBudget];
+
     /// The word in the event's `reason`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -180,6 +180,11 @@ pub enum OperationStatus {
     Closed,
 }
 
+impl OperationStatus {
+    /// Every status.
+    pub const ALL: [Self; 3] = [Self::Init, Self::Success, Self::Closed];
+}
+
 /// What an operation did. Source: Alipay fund.coupon.operation.query, `operation_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OperationType {

@@ -15,7 +15,7 @@ mod walkthrough;
 use serde_json::Value;
 
 /// The ```` ```json ```` blocks of a page, in their order.
-fn json_blocks(page: &str) -> Vec<&str> {
+pub(crate) fn json_blocks(page: &str) -> Vec<&str> {
     page.split("```json\n")
         .skip(1)
         .map(|rest| rest.split("```").next().unwrap())
@@ -23,7 +23,7 @@ fn json_blocks(page: &str) -> Vec<&str> {
 }
 
 /// The cells of each row of the tables whose first row begins with `first`.
-fn rows<'a>(page: &'a str, first: &str) -> Vec<Vec<&'a str>> {
+pub(crate) fn rows<'a>(page: &'a str, first: &str) -> Vec<Vec<&'a str>> {
     let head = format!("| {first} |");
     let mut rows = Vec::new();
     let mut lines = page.lines().peekable();
@@ -44,13 +44,13 @@ fn rows<'a>(page: &'a str, first: &str) -> Vec<Vec<&'a str>> {
 }
 
 /// A cell that is code, without its marks.
-fn code(cell: &str) -> &str {
+pub(crate) fn code(cell: &str) -> &str {
     let inner = cell
         .strip_prefix('`')
         .and_then(|cell| cell.strip_suffix('`'));
     inner.unwrap_or_else(|| panic!("no code: {cell}"))
 }
 
-fn json(text: &str) -> Value {
+pub(crate) fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }

@@ -16,6 +16,7 @@ mod budget;
 mod certificates;
 mod cli;
 mod clocks;
+mod contract;
 mod daemon;
 mod demo;
 mod docs;

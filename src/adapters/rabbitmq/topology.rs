@@ -1,5 +1,6 @@
 //! Exchanges and queues: what they are called, what they must be, and whether they are.
 
+pub mod outline;
 mod spec;
 
 use std::fmt;
@@ -22,6 +23,8 @@ pub struct Topology {
     pub(crate) jobs: ShortString,
     /// `<prefix>.outcomes`.
     pub(crate) outcomes: ShortString,
+    /// `<prefix>.outcomes.unrouted`, the exchange and the queue.
+    unrouted: ShortString,
     /// `<prefix>.dead`, the exchange and the queue.
     pub(crate) dead: ShortString,
     /// `<prefix>.retry.<rung>`, in the ladder's order, exchange and queue each.
@@ -169,6 +172,7 @@ impl Topology {
         Ok(Self {
             jobs,
             outcomes,
+            unrouted,
             dead,
             retries,
             ladder,

@@ -21,6 +21,7 @@ const COMMANDS: &[&str] = &[
     "audit",
     "reconcile",
     "codes",
+    "schema",
     "completions",
     "man",
 ];
@@ -121,6 +122,8 @@ fn arguments_that_make_no_sense_exit_64() {
         &["dead", "drop", "--yes"],
         &["dead", "drop", "--number", "a b", "--yes"],
         &["dead", "drop", "--all", "--yes", "--dry-run"],
+        &["schema", "gift"],
+        &["schema", "job", "--strict"],
     ];
     for arguments in table {
         let ended = hongbaod(arguments);

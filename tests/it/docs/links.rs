@@ -13,7 +13,8 @@ fn pages() -> Vec<TextFile> {
         "CHANGELOG.md",
     ];
     let folders = top.into_iter().chain(["docs"]);
-    folders.flat_map(text_files).collect()
+    let files = folders.flat_map(text_files);
+    files.filter(|file| file.path.ends_with(".md")).collect()
 }
 
 /// What GitHub makes of a heading: lower case, blanks to dashes, punctuation dropped.

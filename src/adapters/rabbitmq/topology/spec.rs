@@ -4,6 +4,7 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptio
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ExchangeKind};
 
+use crate::adapters::rabbitmq::topology::outline::{ExchangeOutline, QueueOutline, arguments};
 use crate::adapters::rabbitmq::topology::{ObjectKind, TopologyError};
 
 /// An exchange as it must be; durable.
@@ -35,6 +36,14 @@ impl ExchangeSpec {
     pub(super) fn with(mut self, argument: &str, value: AMQPValue) -> Self {
         self.arguments.insert(argument.into(), value);
         self
+    }
+
+    pub(super) fn outline(&self) -> ExchangeOutline {
+        ExchangeOutline {
+            name: self.name.as_str().to_owned(),
+            kind: word(&self.kind).to_owned(),
+            arguments: arguments(&self.arguments),
+        }
     }
 
     pub(super) async fn declare(&self, channel: &Channel) -> Result<(), TopologyError> {
@@ -109,6 +118,15 @@ impl QueueSpec {
             .with("x-overflow", text("reject-publish"))
     }
 
+    pub(super) fn outline(&self) -> QueueOutline {
+        QueueOutline {
+            name: self.name.as_str().to_owned(),
+            arguments: arguments(&self.arguments),
+            exchange: self.exchange.as_str().to_owned(),
+            routing_key: self.routing_key.as_str().to_owned(),
+        }
+    }
+
     pub(super) async fn declare(&self, channel: &Channel) -> Result<(), TopologyError> {
         self.declare_queue(channel).await?;
         channel
@@ -143,6 +161,17 @@ impl QueueSpec {
             .await
             .map(drop)
             .map_err(|source| TopologyError::of(ObjectKind::Queue, &self.name, source))
+    }
+}
+
+/// AMQP's word for a kind of exchange.
+fn word(kind: &ExchangeKind) -> &str {
+    match kind {
+        ExchangeKind::Custom(word) => word,
+        ExchangeKind::Direct => "direct",
+        ExchangeKind::Fanout => "fanout",
+        ExchangeKind::Headers => "headers",
+        ExchangeKind::Topic => "topic",
     }
 }
 

@@ -39,6 +39,22 @@ fn what_people_look_into_is_not_thrown_away_for_it() {
 }
 
 #[test]
+fn the_outline_says_everything_that_is_declared() {
+    let topology = Topology::new(&RabbitmqOptions::new("hongbao")).unwrap();
+    let outline = topology.outline();
+    let counts = |queue: &QueueSpec| queue.arguments.inner().len();
+    let declared: Vec<_> = topology.queues.iter().map(counts).collect();
+    let told = outline.queues.iter().map(|queue| queue.arguments.len());
+    assert_eq!(told.collect::<Vec<_>>(), declared);
+    assert_eq!(outline.exchanges.len(), topology.exchanges.len());
+    for (lane, name) in &outline.lanes {
+        let queue = outline.queues.iter().find(|queue| queue.name == *name);
+        let bound = (&queue.unwrap().exchange, &queue.unwrap().routing_key);
+        assert_eq!(bound, (&outline.jobs, &lane.to_string()));
+    }
+}
+
+#[test]
 fn names_are_made_of_prefix_and_purpose() {
     let topology = Topology::new(&RabbitmqOptions::new("hongbao")).unwrap();
     let names: Vec<_> = topology
