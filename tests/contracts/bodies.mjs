@@ -99,6 +99,7 @@ const VALUES = [
   "2030-01-01 00:00:00Z", "2030-01-01T00:00:00", "2030-01-01T00:00:00+23:59", "2030-01-01T00:00:00-24:00", "2030-01-01T00:00:00+8:00", "0000-01-01T00:00:00Z", "9999-12-30T22:00:00Z", "9999-12-31T23:59:59Z", "2030-00-01T00:00:00Z", "2030-12-31T23:59:59-00:00", "20300101T000000Z", "+2030-01-01T00:00:00Z", "2030-06-31T00:00:00Z",
   "disburse", "refund", "query", "pay", "app_pay", "page_pay", "Pay", "gift",
 ];
+const INSTANTS = VALUES.filter((value) => /^[+0-9-]+[Tt ]/.test(value));
 const OTHERS = [null, null, 0, 8.88, -1, 1e300, true, false, [], ["42"], {}, { room: "42" }];
 const CHARACTERS = [..."aZ09_-.:/@ +~!?#%\\\"'红🧧\u0000\u001f\u007f\u0085\u00ad\u2028"];
 
@@ -110,17 +111,19 @@ export function made({ below, of, chance }, jobs, fields) {
     const name = chance(0.6) ? of(Object.keys(job).concat("kind")) : of(fields);
     const roll = below(10);
     if (roll < 1) delete job[name];
-    else if (roll < 4) job[name] = of(VALUES);
+    else if (roll < 4) job[name] = of(name === "not_after" && chance(0.7) ? INSTANTS : VALUES);
     else if (roll < 5) job[name] = of(OTHERS);
     else if (roll < 6) job[name] = null;
     else if (roll < 7) job.labels = labels(below, of);
-    else if (roll < 8 && chance(0.2)) job[`${name}${of(["_", "s", "\u0000", " "])}`] = of([null, "x"]);
+    else if (roll < 8 && chance(0.3)) job[name] = job[of(Object.keys(job).concat("kind"))];
+    else if (roll < 8 && chance(0.3)) job[`${name}${of(["_", "s", "\u0000", " "])}`] = of([null, "x"]);
     else if (typeof job[name] === "string") {
       const at = below(job[name].length + 1);
       job[name] = job[name].slice(0, at) + of(CHARACTERS) + job[name].slice(at + below(2));
     }
   }
-  const text = JSON.stringify(job);
+  let text = JSON.stringify(job);
+  if (chance(0.01)) text = text.replace(/("(?:order_title|remark)":"[^"\\]*)"/, "$1\\ud83d\"");
   const [name, value] = of(Object.entries(job)) ?? ["kind", "pay"];
   return Buffer.from(chance(0.01) ? `${text.slice(0, -1)},${JSON.stringify(name)}:${JSON.stringify(value)}}` : text);
 }

@@ -17,6 +17,14 @@ say(`the AsyncAPI document parses: ${document.allChannels().length} channels, ${
 const jobs = examples("docs/jobs.md");
 const told = examples("docs/events.md");
 for (const example of jobs) assert.deepEqual(job.faults(example), [], JSON.stringify(example));
+{
+  const refund = job.of("refund");
+  const example = jobs.find(({ kind }) => kind === "refund");
+  assert.ok(refund(example));
+  assert.ok(!refund({ ...example, amount: "1" }));
+  // Asked for its kind alone, the schema names the one wrong field.
+  assert.deepEqual(refund.errors.map(({ instancePath }) => instancePath), ["/amount"]);
+}
 for (const example of told) {
   assert.deepEqual(event.faults(example), [], example.id);
   assert.deepEqual(strict.faults(example), [], example.id);

@@ -21,6 +21,8 @@ function compile(text) {
   const judge = ajv.compile(schema);
   return {
     schema,
+    // As docs/contract.md shows it.
+    of: (kind) => ajv.getSchema(`${schema.$id}#/$defs/${kind}`),
     takes: (value) => judge(value),
     faults: (value) => (judge(value) ? [] : judge.errors.map((error) => `${error.instancePath || "/"} ${error.message}`)),
   };
