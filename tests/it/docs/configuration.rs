@@ -176,7 +176,12 @@ fn default_of(group: &Group, key: &Key) -> String {
     let text = group.about.join(" ");
     let value = key.value.replace('|', "\\|");
     if text.contains("No default.") && !key.is_optional {
-        format!("none: it has to be set, such as `{value}`")
+        let wanted = if group.keys.len() == 1 {
+            "it"
+        } else {
+            "one of these"
+        };
+        format!("none: {wanted} has to be set, such as `{value}`")
     } else if key.is_optional {
         format!("absent; such as `{value}`")
     } else {
