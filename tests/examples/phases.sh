@@ -12,7 +12,7 @@ expect_answers() { # LANGUAGE NAME
 
 first_jobs() {
   local language
-  tap
+  tap disburse
   start_subscribers
   for_each produce_all first
   expect_codes "first jobs" 0
@@ -45,11 +45,14 @@ check_messages() {
 
 copies() {
   local language
+  tap disburse.urgent
   for_each produce_again
   expect_codes "the same jobs again, and one from flags" 0
   for language in $languages; do
     expect_answers "$language" again
   done
+  equal "jobs in the urgent lane" "$count" "$(drain tap | jq length)"
+  api "queues/%2f/tap" -X DELETE
   expect_worked $(((DISTINCT + 1) * count))
 }
 
