@@ -6,6 +6,7 @@ pub mod assembly;
 pub mod audit;
 pub mod bench;
 pub mod budget;
+pub mod build_info;
 pub mod check;
 pub mod client;
 pub mod codes;

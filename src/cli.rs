@@ -34,6 +34,7 @@ use std::process;
 
 use clap::{Parser, Subcommand};
 
+use crate::app::build_info::VERSION_AND_COMMIT;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
 
@@ -57,7 +58,7 @@ Each key of the configuration can be set by a variable too: HONGBAOD__REDIS__URL
 
 /// Pays Alipay cash red packets: never twice, never lost, never falsely failed.
 #[derive(Debug, Parser)]
-#[command(name = "hongbaod", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "hongbaod", version = VERSION_AND_COMMIT, after_help = EXAMPLES, max_term_width = 100)]
 struct Cli {
     /// The configuration file [default: hongbaod.toml, if it is there].
     #[arg(long, global = true, value_name = "PATH", env = "HONGBAOD_CONFIG")]

@@ -12,6 +12,7 @@ use crate::app::admin_server::{
     self, AdminSources, Condition, ConditionState, Heartbeat, Lookup, Standing,
 };
 use crate::app::assembly::{self, Assembly};
+use crate::app::build_info;
 use crate::app::config::Config;
 use crate::app::key_watch::KeyWatch;
 use crate::app::notify_server::{self, NotifyServer, NotifyServerError, NotifySources};
@@ -80,7 +81,8 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
         }
     };
     info!(
-        version = env!("CARGO_PKG_VERSION"),
+        version = build_info::VERSION,
+        commit = build_info::COMMIT,
         admin = %admin.address,
         notify = notify.as_ref().map(|notify| tracing::field::display(notify.address)),
         grace = format_duration(config.shutdown.grace),

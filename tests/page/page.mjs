@@ -137,7 +137,7 @@ async function idle(tab, daemon) {
   await step("a page without jobs says so, and loads nothing from elsewhere", async () => {
     await tab.goto(daemon.url);
     await tab.until("it is live", `document.querySelector("#live").innerText.startsWith("live,")`);
-    assert.match(await tab.text("#process"), /^\d+\.\d+\.\d+ · hongbaod-6d4f9c7b8d-x2x4p · up for/);
+    assert.match(await tab.text("#process"), /^\d+\.\d+\.\d+ \([^)]+\) · hongbaod-6d4f9c7b8d-x2x4p · up for/);
     assert.match(await tab.text("#kinds"), /No job has come/);
     assert.match(await tab.text("#headline"), /Redis is new, or may have lost its memory/);
     const origins = await tab.evaluate(`[...new Set(performance.getEntriesByType("resource").map((one) => new URL(one.name).origin))]`);

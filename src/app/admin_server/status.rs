@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::adapters::alipay::codes;
 use crate::app::admin_server::{AdminSources, json_answer};
+use crate::app::build_info;
 use crate::app::metrics::{Sample, Samples};
 use crate::app::recent::{Incident, RecentOutcome, Since};
 use crate::app::situation::{AppSituation, Line, Situation, headline};
@@ -43,6 +44,7 @@ pub(super) struct Seen {
 #[derive(Serialize)]
 struct Status {
     version: &'static str,
+    commit: &'static str,
     replica: String,
     now: u64,
     started_at: u64,
@@ -90,7 +92,8 @@ pub(super) async fn status(
     let samples = sources.metrics.samples();
     let metrics = families(&samples);
     let status = Status {
-        version: env!("CARGO_PKG_VERSION"),
+        version: build_info::VERSION,
+        commit: build_info::COMMIT,
         replica: sources.recent.replica.clone(),
         now: now.at.0,
         started_at: sources.recent.started_at.0,

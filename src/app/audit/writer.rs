@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 use crate::app::audit::journal::Journal;
 use crate::app::audit::line::{Record, What};
 use crate::app::audit::settled;
+use crate::app::build_info;
 use crate::app::metrics::Metrics;
 use crate::app::witness::{Settling, Witness};
 use crate::ports::audit::AuditError;
@@ -154,7 +155,7 @@ enum Flushed {
 
 impl Work {
     fn run(mut self) {
-        self.own(What::Opened, &json!({"version": env!("CARGO_PKG_VERSION")}));
+        self.own(What::Opened, &json!({"version": build_info::VERSION}));
         // At once, so that a log that cannot be written is told of at the start.
         let mut flushed = self.flush();
         while flushed == Flushed::All {

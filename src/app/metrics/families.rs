@@ -2,6 +2,7 @@
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
+use crate::app::build_info;
 use crate::app::metrics::catalog::Catalog;
 use crate::app::metrics::notifications::NotificationResult;
 use crate::domain::ident::AppName;
@@ -147,11 +148,11 @@ impl Families {
     pub(super) fn new(catalog: &mut Catalog) -> Self {
         let build_info = catalog.gauge(
             "build_info",
-            &["version"],
-            "Always 1; the label tells the version that runs.",
+            &["version", "commit"],
+            "Always 1; the labels tell what runs.",
         );
         build_info
-            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .with_label_values(&[build_info::VERSION, build_info::COMMIT])
             .set(1);
         Self {
             received: catalog.counter(

@@ -19,6 +19,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::app::build_info;
 use crate::app::config::TraceConfig;
 use crate::app::trace::SENT_ONLY;
 use crate::domain::trace::{Sampling, TraceContext};
@@ -53,7 +54,7 @@ impl Spans {
             .with_timeout(EXPORT_TIMEOUT)
             .build()
             .map_err(SpansError)?;
-        let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
+        let version = KeyValue::new("service.version", build_info::VERSION);
         let resource = Resource::builder()
             .with_service_name(env!("CARGO_PKG_NAME"))
             .with_attribute(version)

@@ -1,5 +1,6 @@
 //! Help texts, and arguments that make no sense.
 
+use hongbaod::app::build_info::{COMMIT, VERSION};
 use hongbaod::app::unsettled::Fact;
 use tempfile::TempDir;
 
@@ -56,7 +57,9 @@ fn the_help_of_each_command_has_an_example() {
     for command in COMMANDS {
         assert!(ended.stdout.contains(command), "{command}");
     }
-    assert_eq!(hongbaod(&["--version"]).code, Some(0));
+    let ended = hongbaod(&["--version"]);
+    let told = format!("hongbaod {VERSION} ({COMMIT})\n");
+    assert_eq!((ended.code, ended.stdout), (Some(0), told));
 }
 
 #[test]

@@ -193,7 +193,7 @@ function windowName() {
 
 function showHead(status) {
   const up = length(status.now - status.started_at);
-  show("process", `${status.version} · ${status.replica} · up for ${up}`);
+  show("process", `${status.version} (${status.commit}) · ${status.replica} · up for ${up}`);
   const lines = status.headline.map((line) =>
     h("li", { class: line.level },
       h("p", { class: "said" }, line.text, line.since ? h("span", { class: "since" }, " since ", when(line.since)) : null),
