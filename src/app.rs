@@ -16,6 +16,7 @@ pub mod daemon;
 pub mod dead_letters;
 pub mod digest;
 pub mod embedded;
+pub mod health;
 pub mod history;
 pub mod job_body;
 pub mod job_facts;

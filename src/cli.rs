@@ -13,6 +13,7 @@ mod demo;
 mod exit_code;
 mod failure;
 mod filters;
+mod health;
 mod job_args;
 mod list;
 mod man;
@@ -83,6 +84,9 @@ enum Command {
     /// Look at configuration, keys, servers and queues; change nothing.
     #[command(after_help = check::EXAMPLES)]
     Check(check::CheckArgs),
+    /// Ask the running daemon how it is; for container engines.
+    #[command(after_help = health::EXAMPLES)]
+    Health(health::HealthArgs),
     /// Send one job from flags, or many from a file.
     #[command(after_help = submit::EXAMPLES)]
     Submit(Box<submit::SubmitArgs>),
@@ -168,6 +172,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Demo(args) => block_on(demo::execute(args)),
         Command::Sandbox(args) => block_on(sandbox::execute(args)),
         Command::Check(args) => block_on(check::execute(args, named)),
+        Command::Health(args) => block_on_one_thread(health::execute(args, named)),
         Command::Submit(args) => block_on(submit::execute(*args, named)),
         Command::Watch(args) => block_on(watch::execute(args, named)),
         Command::Show(args) => block_on(show::execute(args, named)),

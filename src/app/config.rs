@@ -32,6 +32,7 @@ mod trace;
 mod values;
 
 use std::io::Read;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -148,6 +149,27 @@ impl Config {
             problem.key != "alipay.apps" && !problem.key.starts_with("alipay.apps.")
         });
         config.unless(problems)
+    }
+
+    /// Reads where the daemon's admin listener is, for whoever only asks it how it is: no secret
+    /// need be readable, and no other mistake counts.
+    ///
+    /// # Errors
+    ///
+    /// Returns the mistakes of `admin.listen`, and those for which nothing of the file can be read.
+    pub fn load_admin_listen(
+        path: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<SocketAddr, Problems> {
+        let (config, mut problems) = Self::examine(path, environment);
+        problems.retain(|problem| ["", "admin", "admin.listen"].contains(&&*problem.key));
+        let listen = config.admin.listen;
+        if listen.port() == 0 {
+            let fault = "has port 0: only the daemon knows where it listens".to_owned();
+            let remedy = "write the port that it shall have".to_owned();
+            problems.push(config.problem("admin.listen", fault, remedy));
+        }
+        config.unless(problems).map(|_| listen)
     }
 
     /// Returns what could be read, with the defaults for the rest, and every mistake.

@@ -46,6 +46,8 @@ pub(crate) async fn serve(
     };
     let routes = Router::new()
         .route("/gateway.do", get(call).post(call))
+        // What `hongbaod health --at` asks for.
+        .route("/healthz", get(|| async { "ok\n" }))
         .merge(cashier::routes())
         .merge(console::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

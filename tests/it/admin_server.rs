@@ -1,5 +1,7 @@
 //! The admin listener over loopback.
 
+mod health;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

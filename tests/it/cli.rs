@@ -16,10 +16,10 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
 /// How a process ended, and all that it said.
-struct Ended {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// The program, to be run in `directory` and without any of our own variables.
@@ -36,7 +36,7 @@ fn program(directory: &Path, arguments: &[&str]) -> Command {
 }
 
 /// Runs the program to its end.
-fn run(directory: &Path, arguments: &[&str]) -> Ended {
+pub(crate) fn run(directory: &Path, arguments: &[&str]) -> Ended {
     run_with_input(directory, arguments, b"")
 }
 

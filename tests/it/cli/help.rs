@@ -11,6 +11,7 @@ const COMMANDS: &[&str] = &[
     "demo",
     "sandbox",
     "check",
+    "health",
     "submit",
     "watch",
     "show",

@@ -308,3 +308,15 @@ async fn bodies_over_the_limit_and_other_http_methods_than_get_and_post_are_refu
     assert_eq!(big.unwrap().status(), 413);
     assert_eq!(lab.http.put(&url).send().await.unwrap().status(), 405);
 }
+
+#[tokio::test]
+async fn health_checks_are_answered_beside_the_gateway() {
+    let lab = Lab::start(Faults {
+        hang_before_effect_permille: 1000,
+        ..Faults::default()
+    })
+    .await;
+    let answer = lab.http.get(lab.url("/healthz")).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.text().await.unwrap(), "ok\n");
+}
