@@ -325,7 +325,8 @@ impl Broker for RabbitmqBroker {
         event: &EventMessage,
         address: &ReturnAddress,
     ) -> Result<(), PublishError> {
-        self.send(reply_message(event, address)?).await
+        self.send(reply_message(&self.topology, event, address)?)
+            .await
     }
 
     async fn bury(&self, copy: &JobCopy, epitaph: &Epitaph) -> Result<(), PublishError> {
@@ -439,11 +440,19 @@ fn event_message<'a>(
     })
 }
 
+/// An event's copy to one queue; a queue of ours takes none, as if it were not there.
 fn reply_message<'a>(
+    topology: &Topology,
     event: &'a EventMessage,
     address: &ReturnAddress,
 ) -> Result<Message<'a>, PublishError> {
     let queue = address.reply_to.as_deref().unwrap_or_default();
+    if topology.is_internal(queue) {
+        return Err(PublishError::Unroutable {
+            exchange: String::new(),
+            routing_key: queue.to_owned(),
+        });
+    }
     Ok(Message {
         route: Route::Replies,
         exchange: ShortString::default(),

@@ -56,7 +56,7 @@ impl Announcer {
         event: &EventMessage,
         address: &ReturnAddress,
     ) -> Result<(), PublishError> {
-        let message = reply_message(event, address)?;
+        let message = reply_message(&self.topology, event, address)?;
         self.link.publish(message, self.confirm_timeout).await
     }
 

@@ -5,6 +5,7 @@
 //! channel a message without a queue could be told "confirmed" and another one, which has a queue,
 //! "returned". Messages of one destination share their fate, so there it does no harm.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -90,6 +91,8 @@ pub(crate) struct Link {
     opening: tokio::sync::Mutex<()>,
     /// Rung when a message of ours found no exchange or no queue that we had declared.
     missed: Notify,
+    /// RabbitMQ said that we may not reply.
+    replies_forbidden: AtomicBool,
 }
 
 impl Drop for Link {
@@ -123,6 +126,7 @@ impl Link {
             channels: Mutex::new(Vec::new()),
             opening: tokio::sync::Mutex::new(()),
             missed: Notify::new(),
+            replies_forbidden: AtomicBool::new(false),
         }
     }
 
@@ -193,6 +197,7 @@ impl Link {
             Ok(state) if *state == LinkState::Open => {}
             Ok(_) | Err(_) => return Err(unavailable(PublishFault::Disconnected)),
         }
+        let route = message.route;
         let message_id = message.properties.message_id().clone();
         let (exchange, routing_key) = (message.exchange.clone(), message.routing_key.clone());
         let unroutable = || PublishError::Unroutable {
@@ -214,6 +219,15 @@ impl Link {
             // The exchange itself is missing.
             Err(error) if matches!(soft(&error), Some((AMQPSoftError::NOTFOUND, _))) => {
                 Err(unroutable())
+            }
+            // The right is to the default exchange as a whole: without it no reply goes out, and no
+            // job must wait until one does.
+            Err(error)
+                if route == Route::Replies
+                    && matches!(soft(&error), Some((AMQPSoftError::ACCESSREFUSED, _))) =>
+            {
+                self.replies_forbidden.store(true, Ordering::Release);
+                Err(PublishError::Refused)
             }
             Err(error) => Err(unavailable(error)),
         }
@@ -299,6 +313,9 @@ impl Link {
 #[derive(Default)]
 pub(crate) struct Publisher {
     link: Mutex<Option<Arc<Link>>>,
+    /// No reply is sent any more: each would cost its channel, and those behind it on the channel
+    /// the connection that all else is published on. Until the process starts again.
+    replies_forbidden: AtomicBool,
 }
 
 impl Publisher {
@@ -323,10 +340,22 @@ impl Publisher {
         message: Message<'_>,
         confirm_timeout: Duration,
     ) -> Result<(), PublishError> {
-        match self.link() {
-            Some(link) => link.publish(message, confirm_timeout).await,
-            None => Err(unavailable(PublishFault::Disconnected)),
+        if message.route == Route::Replies && self.replies_forbidden.load(Ordering::Acquire) {
+            return Err(PublishError::Refused);
         }
+        let Some(link) = self.link() else {
+            return Err(unavailable(PublishFault::Disconnected));
+        };
+        let published = link.publish(message, confirm_timeout).await;
+        if link.replies_forbidden.load(Ordering::Acquire)
+            && !self.replies_forbidden.swap(true, Ordering::AcqRel)
+        {
+            tracing::error!(
+                "RabbitMQ lets us write into no reply queue: no reply is sent until the next start; \
+                 give the user the right to write to amq.default, or let producers ask for none"
+            );
+        }
+        published
     }
 }
 

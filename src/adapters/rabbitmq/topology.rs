@@ -30,6 +30,7 @@ pub struct Topology {
     /// `<prefix>.retry.<rung>`, in the ladder's order, exchange and queue each.
     pub(crate) retries: Vec<ShortString>,
     pub(crate) ladder: Ladder,
+    prefix: String,
     shards: Shards,
     exchanges: Vec<ExchangeSpec>,
     queues: Vec<QueueSpec>,
@@ -113,6 +114,21 @@ pub enum TopologyError {
 }
 
 impl Topology {
+    /// Whether a queue is one of those that jobs, dead letters and unrouted events are in, under any
+    /// configuration with this prefix: nothing but their own messages may come into them.
+    ///
+    /// What a producer lets us put into a rung of the ladder could never leave it again, as its
+    /// routing key is the rung's own name; and RabbitMQ moves nothing on that waits behind 32 such.
+    pub(crate) fn is_internal(&self, queue: &str) -> bool {
+        let rest = queue.strip_prefix(self.prefix.as_str());
+        let rest = rest.and_then(|rest| rest.strip_prefix('.'));
+        rest.is_some_and(|rest| {
+            matches!(rest, "dead" | "outcomes.unrouted")
+                || rest.starts_with("jobs.")
+                || rest.starts_with("retry.")
+        })
+    }
+
     /// The topology of `options.prefix`.
     ///
     /// # Errors
@@ -176,6 +192,7 @@ impl Topology {
             dead,
             retries,
             ladder,
+            prefix: options.prefix.clone(),
             shards: options.shards,
             exchanges,
             queues,

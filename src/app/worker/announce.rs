@@ -97,7 +97,7 @@ impl Worker {
                 // Nobody waits any more, or nobody reads: one producer's queue must not hold up
                 // the jobs of all others. Everybody else has the event.
                 Err(error @ (PublishError::Unroutable { .. } | PublishError::Refused)) => {
-                    warn!(error = %with_causes(&error), "the reply queue is gone or full");
+                    warn!(error = %with_causes(&error), "the reply queue is gone, full, or not for replies");
                     Ok(())
                 }
                 published => published,
