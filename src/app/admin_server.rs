@@ -1,10 +1,12 @@
 //! The admin listener: health, metrics and a page for people.
 //!
 //! It is for reading alone, and serves whoever reaches it, so `admin.listen` stays inside; with
-//! `admin.token` it serves health to everybody and the rest to whoever shows the token. It takes
+//! `admin.token` it serves health to everybody and the rest to whoever shows the token. Without one,
+//! it answers to names of the inside alone, for a browser may ask for a page from elsewhere. It takes
 //! nothing from a request but its path, the number that is searched for, and that token.
 
 mod jobs;
+mod names;
 mod page;
 mod status;
 mod token;
@@ -17,7 +19,8 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -30,6 +33,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::app::connections::{Connections, Limits};
 use crate::app::metrics::Metrics;
 use crate::app::recent::Recent;
 use crate::app::situation::{Situation, headline};
@@ -51,6 +55,17 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
     img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'";
 
+/// Browsers have six connections, Prometheus and each prober one, and the bytes are those of a long
+/// head: nothing here takes a body. No address can keep all others out, probes above all.
+const LIMITS: Limits = Limits {
+    connections_max: 128,
+    per_source_max: Some(32),
+    unanswered_max: Duration::from_secs(10),
+    // Longer than people let Prometheus wait between two scrapes.
+    idle_max: Some(Duration::from_secs(75)),
+    unanswered_bytes_max: 16 * 1024,
+};
+
 const SCRIPT: &str = include_str!("admin_server/assets/app.js");
 const STYLE: &str = include_str!("admin_server/assets/app.css");
 const ICON: &str = include_str!("admin_server/assets/icon.svg");
@@ -59,6 +74,9 @@ const ICON: &str = include_str!("admin_server/assets/icon.svg");
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 type Header = (HeaderName, &'static str);
+
+/// Source: Fetch standard, `Cross-Origin-Resource-Policy`.
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// Every answer is about this moment.
 const NO_STORE: Header = (CACHE_CONTROL, "no-store");
@@ -236,7 +254,7 @@ pub async fn serve(
         .map_err(|source| AdminServerError::Listen { listen, source })?;
     let router = router(sources.clone());
     let ended = shutdown.clone();
-    let server = axum::serve(listener, router)
+    let server = axum::serve(Connections::new(listener, LIMITS), router)
         .with_graceful_shutdown(async move { ended.cancelled().await });
     let task = tokio::spawn(async move {
         let observing = shutdown.run_until_cancelled(observe(&sources));
@@ -250,7 +268,6 @@ pub async fn serve(
 
 fn router(sources: AdminSources) -> Router {
     let open = Router::new()
-        .route("/", get(page_for_people))
         .route(
             "/app.js",
             get(|| asset("text/javascript; charset=utf-8", SCRIPT)),
@@ -267,7 +284,25 @@ fn router(sources: AdminSources) -> Router {
             sources.clone(),
             token::guard,
         ));
-    open.merge(guarded).with_state(sources)
+    let told =
+        guarded
+            .route("/", get(page_for_people))
+            .route_layer(middleware::from_fn_with_state(
+                sources.clone(),
+                names::guard,
+            ));
+    open.merge(told)
+        .layer(middleware::map_response(for_our_own_page_alone))
+        .with_state(sources)
+}
+
+/// No page from elsewhere may show or embed an answer, or read it as something that it is not.
+async fn for_our_own_page_alone(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
+    response
 }
 
 async fn observe(sources: &AdminSources) {
@@ -279,11 +314,7 @@ async fn observe(sources: &AdminSources) {
 
 /// A part of the page. Not kept by browsers: after an upgrade the page and its parts fit again.
 async fn asset(content_type: &'static str, text: &'static str) -> Response {
-    let headers = [
-        (CONTENT_TYPE, content_type),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        NO_STORE,
-    ];
+    let headers = [(CONTENT_TYPE, content_type), NO_STORE];
     (headers, text).into_response()
 }
 
@@ -291,11 +322,7 @@ async fn asset(content_type: &'static str, text: &'static str) -> Response {
 fn json_answer(status: StatusCode, body: &impl Serialize) -> Response {
     // Texts, numbers and lists with texts as keys only: writing them as JSON cannot fail.
     let body = serde_json::to_string(body).unwrap_or_default();
-    let headers = [
-        (CONTENT_TYPE, "application/json"),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        NO_STORE,
-    ];
+    let headers = [(CONTENT_TYPE, "application/json"), NO_STORE];
     (status, headers, body).into_response()
 }
 
@@ -374,7 +401,6 @@ async fn page_for_people(State(sources): State<AdminSources>) -> Response {
     let headers = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (CONTENT_SECURITY_POLICY, PAGE_POLICY),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (REFERRER_POLICY, "no-referrer"),
         NO_STORE,
     ];

@@ -7,6 +7,7 @@ mod keys;
 mod servers;
 
 use crate::app::config::{Config, Problems};
+use crate::app::exposure::exposures;
 use crate::app::wall_clock;
 
 /// How one thing was found.
@@ -91,6 +92,7 @@ impl Row {
 /// Reads the configuration's keys and asks every server; one row each, in a fixed order.
 pub async fn check(config: &Config) -> Vec<Row> {
     let mut rows = keys::check(config, wall_clock::now());
+    rows.extend(open_to_others(config));
     let (redis, rabbitmq, alipay) = tokio::join!(
         servers::redis(config),
         servers::rabbitmq(config),
@@ -101,6 +103,12 @@ pub async fn check(config: &Config) -> Vec<Row> {
     rows.extend(alipay);
     rows.extend(admin::check(config).await);
     rows
+}
+
+/// What works, and is more open than it need be.
+fn open_to_others(config: &Config) -> impl Iterator<Item = Row> {
+    let exposures = exposures(config).into_iter();
+    exposures.map(|open| Row::new("config", open.key, State::Note, open.detail))
 }
 
 /// The rows of a configuration that cannot be read.

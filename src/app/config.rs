@@ -31,13 +31,14 @@ mod tls;
 mod trace;
 mod values;
 
-use std::io::Read;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use secrecy::zeroize::Zeroizing;
+
 use crate::app::config::document::{Document, VARIABLE_PREFIX};
-use crate::app::config::reader::{Findings, Reader};
+use crate::app::config::reader::{Findings, Reader, read_at_most};
 use crate::app::config::values::Fault;
 use crate::domain::time::format_duration;
 
@@ -54,7 +55,7 @@ pub use crate::app::config::problem::{ConfigProblem, Location, Locations, Proble
 pub use crate::app::config::process::{
     AdminConfig, LogConfig, LogFormat, LogLevel, ShutdownConfig,
 };
-pub use crate::app::config::reader::read_again;
+pub use crate::app::config::reader::{SecretFile, read_again};
 pub use crate::app::config::reconcile::ReconcileConfig;
 pub use crate::app::config::redis::RedisConfig;
 pub use crate::app::config::replica::replica_name;
@@ -101,6 +102,8 @@ pub struct Config {
     pub shutdown: ShutdownConfig,
     /// Where each key was given.
     pub locations: Locations,
+    /// The files that secrets were read from.
+    pub secret_files: Vec<SecretFile>,
 }
 
 impl Config {
@@ -279,10 +282,12 @@ impl Config {
         let Findings {
             problems,
             locations,
+            secret_files,
             ..
         } = reader.finish();
         let config = Self {
             locations,
+            secret_files,
             ..config
         };
         (config, problems)
@@ -313,6 +318,7 @@ impl Config {
             trace: TraceConfig::read(reader),
             shutdown: ShutdownConfig::read(reader),
             locations: Locations::default(),
+            secret_files: Vec::new(),
         };
         config.check_times(reader);
         config
@@ -345,7 +351,8 @@ impl Config {
     }
 }
 
-fn read_file(path: &Path) -> Result<String, Fault> {
+/// The text may hold secrets: it is wiped when it is dropped.
+fn read_file(path: &Path) -> Result<Zeroizing<String>, Fault> {
     let unreadable = |error: std::io::Error| {
         let fault = format!("the file cannot be read: {error}");
         Fault::new(
@@ -354,14 +361,11 @@ fn read_file(path: &Path) -> Result<String, Fault> {
         )
     };
     let file = std::fs::File::open(path).map_err(unreadable)?;
-    let mut bytes = Vec::new();
-    // One byte over the limit tells a file that is too long from one that just fits.
-    let mut file = file.take(FILE_BYTES_MAX.saturating_add(1));
-    let length = file.read_to_end(&mut bytes).map_err(unreadable)?;
-    if u64::try_from(length).is_ok_and(|length| length > FILE_BYTES_MAX) {
+    let Some(bytes) = read_at_most(file, FILE_BYTES_MAX).map_err(unreadable)? else {
         let fault = format!("the file is over {FILE_BYTES_MAX} bytes");
         return Err(Fault::new(fault, "name a configuration file"));
-    }
-    let text = String::from_utf8(bytes).ok();
+    };
+    let text = std::str::from_utf8(&bytes).ok();
+    let text = text.map(|text| Zeroizing::new(text.to_owned()));
     text.ok_or_else(|| Fault::new("the file is not UTF-8", "save it as UTF-8 text"))
 }

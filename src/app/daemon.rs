@@ -14,6 +14,7 @@ use crate::app::admin_server::{
 use crate::app::assembly::{self, Assembly};
 use crate::app::build_info;
 use crate::app::config::Config;
+use crate::app::exposure::warn_of_exposures;
 use crate::app::key_watch::KeyWatch;
 use crate::app::notify_server::{self, NotifyServer, NotifyServerError, NotifySources};
 use crate::app::reconcile::drift::DriftPorts;
@@ -53,6 +54,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     // Listened for from the first moment: unheard, the signal ends a process.
     let hang_up = shutdown::hang_up()?;
     let parts = assembly::prepare(&config)?;
+    warn_of_exposures(&config);
     let assembly = assembly::connect(&config, parts).await?;
     let servers = CancellationToken::new();
     let heartbeat = Arc::new(Heartbeat::new(assembly.ports.clock.monotonic()));

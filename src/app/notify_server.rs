@@ -5,7 +5,6 @@
 //! answer is exactly `success` once the fact is durable, and anything else makes Alipay repeat it.
 //! Source: Alipay, asynchronous notifications: "success", seven characters.
 
-mod connections;
 mod refusals;
 mod sources;
 
@@ -28,8 +27,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::config::NotifyConfig;
+use crate::app::connections::{Connections, Limits, Peer};
 use crate::app::metrics::{Metrics, NotificationResult, Unread};
-use crate::app::notify_server::connections::{Connections, Peer};
 use crate::app::notify_server::refusals::Refusals;
 use crate::app::notify_server::sources::Sources;
 use crate::app::worker::Worker;
@@ -45,6 +44,16 @@ const BODY_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// How many notifications are read and dealt with at a time; the rest is answered 503 at once.
 const AT_A_TIME_MAX: usize = 128;
+
+/// A connection's time is more than a body and a notification may take together; its bytes are
+/// the longest body and a long head.
+const LIMITS: Limits = Limits {
+    connections_max: 256,
+    per_source_max: None,
+    unanswered_max: Duration::from_secs(20),
+    idle_max: None,
+    unanswered_bytes_max: 96 * 1024,
+};
 
 /// What the listener works with.
 #[derive(Clone)]
@@ -132,7 +141,7 @@ pub async fn serve(
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(desk);
     let service = router.into_make_service_with_connect_info::<Peer>();
-    let server = axum::serve(Connections::new(listener), service)
+    let server = axum::serve(Connections::new(listener, LIMITS), service)
         .with_graceful_shutdown(async move { shutdown.cancelled().await });
     let task = tokio::spawn(async move {
         if let Err(error) = server.await {

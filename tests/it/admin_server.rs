@@ -1,6 +1,7 @@
 //! The admin listener over loopback.
 
 mod health;
+mod limits;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -48,6 +48,7 @@ mod redis_sentinels;
 mod redis_server;
 mod sandbox;
 mod scale;
+mod security;
 mod servers;
 mod sim;
 mod switches;

@@ -3,5 +3,6 @@
 mod alipay;
 mod daemon;
 mod flood;
+mod framing;
 mod listener;
 mod place;

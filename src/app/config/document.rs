@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use secrecy::zeroize::Zeroizing;
 use toml::de::{DeTable, DeValue};
 
 use crate::app::config::keys::{self, Lookup, Support};
@@ -13,11 +14,12 @@ use crate::app::config::values::shorten;
 /// What names an environment variable as ours.
 pub(super) const VARIABLE_PREFIX: &str = "HONGBAOD__";
 
-/// A value as it was written. It may be a secret, so it has no `Debug`.
+/// A value as it was written. It may be a secret, so it has no `Debug`, and its text is wiped from
+/// memory when it is dropped.
 #[derive(Clone)]
 pub(super) enum RawValue {
     /// TOML text.
-    Text(String),
+    Text(Zeroizing<String>),
     /// A TOML integer; `None` if it does not fit.
     Integer(Option<i64>),
     /// A TOML float, as it is spelt.
@@ -27,7 +29,7 @@ pub(super) enum RawValue {
     /// Any other TOML value: its kind.
     Other(&'static str),
     /// The text of an environment variable, which stands for a value of any kind.
-    Variable(String),
+    Variable(Zeroizing<String>),
 }
 
 /// All that was given, by dotted key.
@@ -193,7 +195,12 @@ impl Document {
                 );
             }
             lookup @ (Lookup::Key(_) | Lookup::BadAppName | Lookup::Unknown) => {
-                self.put(&segments, location, RawValue::Variable(value), &lookup);
+                self.put(
+                    &segments,
+                    location,
+                    RawValue::Variable(value.into()),
+                    &lookup,
+                );
             }
         }
     }
@@ -259,7 +266,7 @@ impl Source<'_> {
 impl RawValue {
     fn from_toml(value: &DeValue<'_>) -> Self {
         match value {
-            DeValue::String(text) => Self::Text(text.clone().into_owned()),
+            DeValue::String(text) => Self::Text(text.clone().into_owned().into()),
             DeValue::Integer(number) => {
                 Self::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok())
             }

@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::app::config::document::{Document, RawValue};
@@ -29,11 +30,14 @@ pub(super) struct Reader {
     faulty: BTreeSet<String>,
     /// The files that were read, by the key without `_file`.
     files: BTreeMap<String, PathBuf>,
+    /// The keys whose values are nobody else's business, without `_file`.
+    secrets: BTreeSet<String>,
 }
 
 /// What a reader found, all together.
 pub(super) struct Findings {
     pub(super) problems: Vec<ConfigProblem>,
+    pub(super) secret_files: Vec<SecretFile>,
     pub(super) locations: Locations,
     /// Every key that was asked for.
     #[cfg_attr(
@@ -41,6 +45,15 @@ pub(super) struct Findings {
         expect(dead_code, reason = "only the drift test looks at it")
     )]
     pub(super) asked: BTreeSet<String>,
+}
+
+/// A file that holds something which nobody but the daemon should read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretFile {
+    /// The key that names it, or, of the configuration file, the first key with a secret in it.
+    pub key: String,
+    /// Where it is.
+    pub path: PathBuf,
 }
 
 /// Text that was given in place or by the name of a file.
@@ -80,6 +93,7 @@ impl Reader {
             asked: BTreeSet::new(),
             faulty: BTreeSet::new(),
             files: BTreeMap::new(),
+            secrets: BTreeSet::new(),
         }
     }
 
@@ -95,8 +109,8 @@ impl Reader {
 
     /// Reads a text that is no secret, given as `key` or as the file named by `key` + `_file`.
     pub(super) fn text_or_file(&mut self, key: &str) -> Option<String> {
-        let secret = self.secret(key)?;
-        Some(secret.expose_secret().to_owned())
+        let text = self.text(key)?;
+        Some(text.expose_secret().to_owned())
     }
 
     /// Returns the names of what was given directly below a table.
@@ -165,6 +179,16 @@ impl Reader {
     /// Reads a secret that is given as `key` or as the file named by `key` + `_file`, without
     /// the white space around it.
     pub(super) fn secret(&mut self, key: &str) -> Option<SecretString> {
+        self.is_secret(key);
+        self.text(key)
+    }
+
+    /// Notes that the value of `key` is nobody else's business, wherever it was given.
+    pub(super) fn is_secret(&mut self, key: &str) {
+        self.secrets.insert(key.to_owned());
+    }
+
+    fn text(&mut self, key: &str) -> Option<SecretString> {
         let given = match self.in_place_or_file(key) {
             Lookup::Absent | Lookup::Faulty => return None,
             Lookup::Given(given) => given,
@@ -295,14 +319,38 @@ impl Reader {
         });
     }
 
+    /// Returns the files that hold secrets: those of their own, and the configuration's own if one
+    /// stands in it.
+    fn secret_files(&self) -> Vec<SecretFile> {
+        let of_its_own = |key: &String| {
+            let path = self.files.get(key)?.clone();
+            Some(SecretFile {
+                key: file_key(key),
+                path,
+            })
+        };
+        let in_place = |key: &String| match self.document.locations.get(key)? {
+            Location::File { path, .. } => Some(SecretFile {
+                key: key.clone(),
+                path: path.clone(),
+            }),
+            Location::Environment { .. } | Location::Unset => None,
+        };
+        let mut files: Vec<_> = self.secrets.iter().filter_map(of_its_own).collect();
+        files.extend(self.secrets.iter().find_map(in_place));
+        files
+    }
+
     /// Returns the mistakes, without those that only follow from a syntax error.
     pub(super) fn finish(mut self) -> Findings {
+        let secret_files = self.secret_files();
         let mut problems = std::mem::take(&mut self.document.problems);
         // A problem without a key is a syntax error itself.
         problems
             .retain(|problem| problem.key.is_empty() || self.document.believes(&problem.location));
         Findings {
             problems,
+            secret_files,
             locations: self.document.locations,
             asked: self.asked,
         }
@@ -338,23 +386,33 @@ enum SecretFileFault {
     Empty,
 }
 
-fn read_secret_file(path: &Path) -> Result<String, SecretFileFault> {
+fn read_secret_file(path: &Path) -> Result<Zeroizing<String>, SecretFileFault> {
     let file = std::fs::File::open(path).map_err(SecretFileFault::Io)?;
-    let mut bytes = Vec::new();
-    // One byte over the limit tells a file that is too long from one that just fits.
-    let limit = SECRET_FILE_BYTES_MAX.saturating_add(1);
-    let length = file.take(limit).read_to_end(&mut bytes);
-    let length = length.map_err(SecretFileFault::Io)?;
-    if u64::try_from(length).is_ok_and(|length| length > SECRET_FILE_BYTES_MAX) {
-        return Err(SecretFileFault::TooLong);
-    }
-    let text = String::from_utf8(bytes)
-        .ok()
-        .ok_or(SecretFileFault::NotText)?;
+    let bytes = read_at_most(file, SECRET_FILE_BYTES_MAX).map_err(SecretFileFault::Io)?;
+    let bytes = bytes.ok_or(SecretFileFault::TooLong)?;
+    let text = std::str::from_utf8(&bytes).ok();
+    let text = text.ok_or(SecretFileFault::NotText)?;
     if text.trim().is_empty() {
         return Err(SecretFileFault::Empty);
     }
-    Ok(text)
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// Reads a file that may hold secrets; `None` if it has more than `most` bytes. What was read is
+/// wiped when it is dropped, and leaves no copies behind that a growing buffer would.
+pub(super) fn read_at_most(
+    file: std::fs::File,
+    most: u64,
+) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
+    // One byte over the limit tells a file that is too long from one that just fits.
+    let limit = most.saturating_add(1);
+    let expected = file.metadata()?.len().min(limit);
+    // One more for the look whether that was the end.
+    let room = usize::try_from(expected).unwrap_or(0).saturating_add(1);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    let length = file.take(limit).read_to_end(&mut bytes)?;
+    let too_long = u64::try_from(length).is_ok_and(|length| length > most);
+    Ok((!too_long).then_some(bytes))
 }
 
 /// Describes the fault without the path itself: the line is named, and the value may be a key

@@ -80,6 +80,19 @@ impl ServerUrl {
 }
 
 impl Servers {
+    /// Whether there is a password in a URL, other than the one that RabbitMQ gives to everybody.
+    fn hold_passwords(&self) -> bool {
+        let holds = |url: &ServerUrl| {
+            let (user, _) = url.login();
+            let password = user.split_once(':').map_or("", |(_, password)| password);
+            !password.is_empty() && user != "guest:guest"
+        };
+        match self {
+            Self::Embedded => false,
+            Self::Urls(urls) => urls.iter().any(holds),
+        }
+    }
+
     /// Whether they are reached by TLS.
     #[must_use]
     pub fn are_tls(&self) -> bool {
@@ -260,7 +273,12 @@ pub(super) fn read_servers(reader: &mut Reader, key: &str, schemes: &[&str]) -> 
         GivenSource::File => values::text(&given.value).map(lines),
     };
     match urls.and_then(|urls| servers(urls, schemes)) {
-        Ok(servers) => Some(servers),
+        Ok(servers) => {
+            if servers.hold_passwords() {
+                reader.is_secret(key);
+            }
+            Some(servers)
+        }
         Err(fault) => {
             reader.add(&given.key, fault);
             None

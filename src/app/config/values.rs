@@ -84,7 +84,8 @@ pub(super) fn number(raw: &RawValue, range: &RangeInclusive<u32>) -> Result<u32,
 /// Reads a decimal number with at most three decimals as thousandths: `2.0` is 2,000.
 pub(super) fn permille(raw: &RawValue, range: &RangeInclusive<u32>) -> Result<u32, Fault> {
     let text = match raw {
-        RawValue::Float(text) | RawValue::Variable(text) => text.clone(),
+        RawValue::Float(text) => text.clone(),
+        RawValue::Variable(text) => text.to_string(),
         RawValue::Integer(Some(number)) => number.to_string(),
         RawValue::Integer(None) | RawValue::Text(_) | RawValue::List(_) | RawValue::Other(_) => {
             return Err(wrong_kind(raw, "a number", "2.0"));

@@ -106,7 +106,7 @@ async fn a_notice_in_gbk_is_verified_over_its_own_bytes() {
     place.close().await;
 }
 
-async fn connect(place: &Place) -> TcpStream {
+pub(super) async fn connect(place: &Place) -> TcpStream {
     let authority = place.url.split('/').nth(2).unwrap();
     TcpStream::connect(authority).await.unwrap()
 }

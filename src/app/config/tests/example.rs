@@ -96,6 +96,7 @@ fn the_example_holds_the_defaults() {
     assert_eq!(urls[0].expose(), "amqp://guest:guest@127.0.0.1:5672/%2f");
     let default = Config {
         locations: config.locations.clone(),
+        secret_files: config.secret_files.clone(),
         ..Config::default()
     };
     assert_eq!(format!("{config:#?}"), format!("{default:#?}"));
