@@ -107,6 +107,13 @@ impl AlipayGateway {
         })
     }
 
+    /// Why the last call that was certainly not sent was not, for people: the name, the network, the
+    /// gateway's certificate. `None` if all were.
+    #[must_use]
+    pub fn not_sent(&self) -> Option<String> {
+        self.transport.not_begun()
+    }
+
     /// Exchanges keys, certificates and token of one app; calls that are under way end with
     /// those that they began with.
     ///

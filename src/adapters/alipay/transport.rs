@@ -5,8 +5,8 @@
 //! been. So the body itself keeps the record, and nothing on the way can copy or replay it.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, Response, StatusCode, redirect, retry};
 
 use crate::adapters::alipay::request::SignedRequest;
+use crate::domain::causes::with_causes;
 
 /// The longest answer that is read, in bytes; Alipay's have about a thousand.
 pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
@@ -64,6 +65,8 @@ pub enum Scheme {
 /// A pool of connections to the gateway.
 pub struct Transport {
     client: Client,
+    /// Why the last exchange of which nothing was sent could not begin.
+    not_begun: Mutex<Option<String>>,
 }
 
 impl Transport {
@@ -92,6 +95,7 @@ impl Transport {
         };
         Ok(Self {
             client: builder.build()?,
+            not_begun: Mutex::default(),
         })
     }
 
@@ -118,9 +122,25 @@ impl Transport {
             .await;
         match sent {
             Ok(response) => read(response).await,
-            Err(_) if claim.take() == Claimed::First => Err(Failure::NotSent),
+            Err(error) if claim.take() == Claimed::First => {
+                *self.lock() = Some(with_causes(&error.without_url()));
+                Err(Failure::NotSent)
+            }
             Err(error) => Err(after_sending(&error)),
         }
+    }
+
+    /// Why the last exchange that ended with [`Failure::NotSent`] could not begin, for people;
+    /// `None` if none has.
+    #[must_use]
+    pub fn not_begun(&self) -> Option<String> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.not_begun
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -36,7 +36,8 @@ pub(super) async fn check(config: &Config) -> Vec<Row> {
             continue;
         };
         let finding = gateway.query(&app, &target).await;
-        let (state, detail) = judge(config, app.as_str(), &finding);
+        let unsent = gateway.not_sent();
+        let (state, detail) = judge(config, app.as_str(), &finding, unsent.as_deref());
         let subject = format!("app {app} at {url}");
         rows.push(Row::new("alipay", subject, state, detail));
     }
@@ -53,17 +54,14 @@ fn nowhere() -> Option<QueryTarget> {
     })
 }
 
-fn judge(config: &Config, app: &str, finding: &Finding) -> (State, String) {
+/// `unsent` is why a call was not sent, if one was not.
+fn judge(config: &Config, app: &str, finding: &Finding, unsent: Option<&str>) -> (State, String) {
     match finding {
         Finding::NotFound | Finding::Found(_) => (
             State::Ok,
             "answers, signed; app_id and both keys are right".to_owned(),
         ),
-        Finding::NotExecuted(NotExecuted::NotSent) => {
-            let detail = "cannot be reached; see whether this machine may call alipay.gateway (name, \
-                          firewall, proxy), and whether it is the right one";
-            (State::Unreachable, detail.to_owned())
-        }
+        Finding::NotExecuted(NotExecuted::NotSent) => (State::Unreachable, unreachable(unsent)),
         Finding::NotExecuted(NotExecuted::Limited) => (
             State::Note,
             "answers, signed, that it is called too often".to_owned(),
@@ -103,6 +101,14 @@ fn judge(config: &Config, app: &str, finding: &Finding) -> (State, String) {
             "answers something else than was asked; correct alipay.gateway".to_owned(),
         ),
     }
+}
+
+fn unreachable(why: Option<&str>) -> String {
+    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+    format!(
+        "cannot be reached{why}; see whether this machine may call alipay.gateway (name, firewall, \
+         proxy), and whether it is the right one"
+    )
 }
 
 fn blocked(config: &Config, app: &str, blockage: &Blockage) -> (State, String) {

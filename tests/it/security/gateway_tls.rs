@@ -44,20 +44,27 @@ async fn a_gateway_that_is_not_trusted_hears_nothing_of_a_request() {
     let good = TlsServer::start(&Issued::new("IP:127.0.0.1", "30"), ELSEWHERE);
     let expired = TlsServer::start(&Issued::new("IP:127.0.0.1", "-1"), ELSEWHERE);
     let other_name = TlsServer::start(&Issued::new("DNS:elsewhere.test", "30"), ELSEWHERE);
-    for (what, server, variables) in [
-        ("an unknown authority", &good, vec![]),
-        ("an expired certificate", &expired, vec![trusting()]),
-        ("another name", &other_name, vec![trusting()]),
+    for (why, server, variables) in [
+        ("UnknownIssuer", &good, vec![]),
+        ("peer certificate: Expired", &expired, vec![trusting()]),
+        ("not valid for name", &other_name, vec![trusting()]),
     ] {
         let row = told(&world, &server.address.to_string(), &variables).await;
-        assert!(row.contains("cannot be reached"), "{what}: {row}");
+        assert!(
+            row.contains("cannot be reached") && row.contains(why),
+            "{why}: {row}"
+        );
         assert_eq!((server.greeted(), server.heard()), (0, String::new()));
     }
     let old = OldTlsServer::start(Issued::new("IP:127.0.0.1", "30"));
     eventually("a server of TLS 1.1", async || old.lets_its_peers_in()).await;
     let authority = format!("127.0.0.1:{}", old.port);
     let row = told(&world, &authority, &[trusting()]).await;
-    assert!(row.contains("cannot be reached"), "TLS 1.1: {row}");
+    let why = "ProtocolVersion";
+    assert!(
+        row.contains("cannot be reached") && row.contains(why),
+        "TLS 1.1: {row}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
