@@ -17,7 +17,9 @@ def shown(value, path=""):
     """The values as people name them: config.redis.mode: cluster."""
     if isinstance(value, dict) and value:
         return ", ".join(shown(inner, f"{path}.{name}".lstrip(".")) for name, inner in value.items())
-    return f"{path}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+    # Quoted where YAML would not read a text otherwise.
+    plain = isinstance(value, str) and not value.isdigit()
+    return f"{path}: {value if plain else json.dumps(value, ensure_ascii=False)}"
 
 
 def table(said):
