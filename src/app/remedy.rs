@@ -92,12 +92,12 @@ fn of_rabbitmq(error: &RabbitmqError) -> Option<String> {
              user in: rabbitmqctl add_vhost, rabbitmqctl set_permissions"
         }
         RabbitmqError::Topology(TopologyError::Mismatch { .. }) => {
-            "delete it when it is empty, or put the configuration back; or choose another rabbitmq.prefix"
+            "put the configuration back, or delete it when it is empty"
         }
         RabbitmqError::Topology(TopologyError::Declare { .. } | TopologyError::Channel(_)) => {
             error.forbidden_object()?;
             "give the user the permissions configure, write and read on all names that begin with \
-             rabbitmq.prefix: rabbitmqctl set_permissions"
+             rabbitmq.prefix (for `watch`: on ^amq\\.gen too): rabbitmqctl set_permissions"
         }
     };
     Some(remedy.to_owned())

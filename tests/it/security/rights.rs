@@ -48,9 +48,9 @@ fn line_of(start: &str) -> Vec<String> {
 
 /// Makes the user of the page, on everything that has this prefix; returns the commands it may use.
 async fn redis_user(admin: &mut MultiplexedConnection, prefix: &str) -> BTreeSet<String> {
-    let words = line_of("ACL SETUSER hongbaod-worker");
+    let words = line_of("redis-cli ACL SETUSER hongbaod-worker");
     let mut command = redis::cmd("ACL");
-    for word in &words[1..] {
+    for word in &words[2..] {
         let word = word.replace("~hongbao:", &format!("~{prefix}:"));
         command.arg(word.replace("PASSWORD", PASSWORD));
     }
