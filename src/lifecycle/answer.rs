@@ -11,8 +11,8 @@ use crate::domain::verdict::{
 };
 use crate::lifecycle::absence::{self, Missing};
 use crate::lifecycle::{
-    Answer, Answered, Call, Context, DeferReason, Deferral, Learnt, LeaseLife, NotApplicable,
-    Transition, Unresolved, Vacate, Withheld,
+    Answer, Answered, Call, Context, DeferReason, Deferral, Learnt, LeaseLife, Memory,
+    NotApplicable, Transition, Unresolved, Vacate, Withheld,
 };
 use crate::lifecycle::{comparison, withholding};
 
@@ -244,12 +244,19 @@ fn judge_queried(
         },
         Finding::NotFound => match rejection(answered.call) {
             // Rule 11: neither the ledger nor Alipay knows of it, and it is not sent any more.
-            Some(rejection) => settle_negative(
+            Some(rejection) if context.memory == Memory::Sound => settle_negative(
                 &held,
                 Resolution::Rejected(rejection),
                 answered.lease,
                 context,
             ),
+            // Rule 5: the ledger may have forgotten since the claim, so its "never sent" is worth
+            // nothing. Deferred and not sent at once, for the claim did not say so.
+            Some(_) => {
+                held.pending.maybe_sent = true;
+                held.pending.absence = absence::one_more(held.pending.absence, context.now);
+                defer(held, DeferReason::NotFound, context)
+            }
             None => {
                 held.pending.absence = absence::one_more(held.pending.absence, context.now);
                 judge_not_found(held, answered, context)

@@ -281,6 +281,15 @@ impl Hand<'_> {
             Transition::StartOver => {
                 self.step("comes too late, starts over", self.over_again(), |_| ());
             }
+            Transition::Defer(deferral) => {
+                let worker = Worker {
+                    place: self.deferring(translation::deferred(&deferral.entry)),
+                    lease: false,
+                    held: None,
+                    ..self.worker
+                };
+                self.step("notices that it may be forgotten", worker, |_| ());
+            }
             told => unreachable!("a holder that writes is told {told:?}"),
         }
     }

@@ -298,6 +298,14 @@ fn rule_11_an_expired_job_is_asked_about_and_never_sent() {
 }
 
 #[test]
+fn rule_11_what_is_noticed_to_be_forgotten_before_the_answer_is_not_rejected() {
+    for call in [Call::QueryExpired, Call::QueryOverBudget] {
+        let case = answered(call, Word::NotFound).own().doubtful();
+        assert_eq!(case.on(State::Held), "defer 3! not_found", "{call:?}");
+    }
+}
+
+#[test]
 fn rule_11_a_claim_that_only_asks_has_no_digest_until_it_may_have_been_sent() {
     let digest = |told| match told {
         Transition::Claim { entry, .. } => entry.pending.digest,
