@@ -35,6 +35,7 @@ mod metrics_doc;
 mod notify;
 mod openssl;
 mod patience;
+mod ports;
 mod properties;
 mod proxy;
 mod rabbitmq_cluster;

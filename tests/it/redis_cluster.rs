@@ -3,7 +3,8 @@
 use redis::{Cmd, FromRedisValue, Value};
 
 use crate::patience::eventually;
-use crate::redis_server::{RedisServer, free_port};
+use crate::ports::free_port;
+use crate::redis_server::RedisServer;
 
 /// How many masters there are.
 pub(crate) const MASTERS: usize = 3;

@@ -19,6 +19,7 @@ use hongbaod::ports::rate::{RateWish, SharedRate};
 use crate::ledger_contract::{every_fact, stored};
 use crate::ledger_entries::{deferred, in_flight, key, settled};
 use crate::patience::PATIENCE;
+use crate::ports::free_port;
 use crate::redis_cluster::{MASTERS, RedisCluster, slots_of};
 use crate::redis_health::{is_down, is_up, try_connect, until};
 use crate::redis_sentinels::{MASTER_NAME, RedisSentinels};
@@ -340,7 +341,7 @@ async fn the_contract_holds_behind_sentinels_and_a_failover_is_followed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_of_another_kind_than_the_mode_are_refused_with_what_they_are() {
     let plain = RedisServer::start(&[]);
-    let bus = crate::redis_server::free_port().to_string();
+    let bus = free_port().to_string();
     let node = RedisServer::start(&["--cluster-enabled", "yes", "--cluster-port", &bus]);
     for (mode, server, words) in [
         (
@@ -397,7 +398,7 @@ async fn tls_trusts_the_given_authority_alone_and_shows_our_certificate() {
         tls_path("server.pem"),
         tls_path("server.key"),
     );
-    let port = crate::redis_server::free_port().to_string();
+    let port = free_port().to_string();
     let mut words = vec!["--tls-port", &port, "--tls-auth-clients", "yes"];
     words.extend([
         "--tls-ca-cert-file",

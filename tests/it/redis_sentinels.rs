@@ -6,7 +6,8 @@ use redis::Value;
 use tempfile::TempDir;
 
 use crate::patience::eventually;
-use crate::redis_server::{RedisServer, connection, free_port};
+use crate::ports::free_port;
+use crate::redis_server::{RedisServer, connection};
 
 /// What the sentinels call the master.
 pub(crate) const MASTER_NAME: &str = "mymaster";

@@ -1,10 +1,11 @@
 //! A Redis server of one test's own, to be stopped, killed, emptied and started again.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use tempfile::TempDir;
+
+use crate::ports::free_port;
 
 /// A running `redis-server` on a port and in a directory of its own; it ends with this value.
 pub(crate) struct RedisServer {
@@ -92,13 +93,6 @@ impl Drop for RedisServer {
         drop(self.process.kill());
         drop(self.process.wait());
     }
-}
-
-/// A port that is free now: the system gave it, and it is free again once the listener is dropped.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0));
-    let address = listener.and_then(|listener| listener.local_addr());
-    address.unwrap().port()
 }
 
 /// A plain connection to the server at `url`.

@@ -8,13 +8,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::cli::{Ended, Running, run};
+use crate::ports::free_port;
 use crate::servers::{amqp_url, redis_url, unique_prefix};
-
-/// A port of this machine where nobody listens.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    listener.local_addr().unwrap().port()
-}
 
 /// A sandbox, with what it said of how to use it.
 pub(super) fn sandbox(directory: &Path, more: &[&str]) -> (Running, String) {

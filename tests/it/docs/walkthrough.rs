@@ -1,9 +1,9 @@
 //! The walkthroughs, run as they stand: every block of commands in one shell, every output as shown.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::ports::free_port;
 use crate::servers::{amqp_url, redis_url, unique_prefix};
 
 const PAGE: &str = include_str!("../../../docs/walkthrough.md");
@@ -15,11 +15,6 @@ fn blocks(language: &str) -> String {
     blocks
         .map(|rest| rest.split_once("```").expect("the block ends").0)
         .collect()
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 #[test]

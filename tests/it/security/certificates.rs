@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tempfile::TempDir;
 
-use crate::redis_server::free_port;
+use crate::ports::free_port;
 use crate::servers::tls_path;
 
 /// A server's certificate and its key, signed by the tests' own authority.

@@ -13,8 +13,9 @@ use tempfile::TempDir;
 
 use super::certificates::{Issued, OldTlsServer, TlsServer};
 use crate::patience::eventually;
+use crate::ports::free_port;
 use crate::redis_health::{is_up, try_connect};
-use crate::redis_server::{RedisServer, free_port};
+use crate::redis_server::RedisServer;
 use crate::servers::{amqp_url, redis_url, tls_file, tls_path, unique_prefix};
 
 const MASTER_NAME: &str = "mymaster";
@@ -24,6 +25,8 @@ fn redis(mode: RedisMode, port: u16) -> RedisLedgerOptions {
     let mut options = RedisLedgerOptions::new(url.into());
     options.mode = mode;
     options.prefix = unique_prefix("tls");
+    // A handshake of an unoptimised build takes its time beside other tests.
+    options.connect_timeout = Duration::from_secs(10);
     options.tls.ca = Some(tls_file("ca.pem"));
     options.tls.identity = Some((tls_file("client.pem"), tls_file("client.key").into()));
     options

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 
 use super::{Start, check, set, world};
+use crate::ports::free_port;
 use crate::proxy::Proxy;
 use crate::redis_sentinels::RedisSentinels;
 use crate::redis_server::RedisServer;
@@ -57,7 +58,8 @@ async fn what_is_said_about_redis_is_in_the_page() {
     push.exec_async(&mut redis).await.unwrap();
     let replica = RedisServer::start(&["--replicaof", "127.0.0.1", "9"]);
     let evicting = RedisServer::start(&["--maxmemory-policy", "allkeys-lru"]);
-    let node = RedisServer::start(&["--cluster-enabled", "yes"]);
+    let bus = free_port().to_string();
+    let node = RedisServer::start(&["--cluster-enabled", "yes", "--cluster-port", &bus]);
     let sentinels = RedisSentinels::start().await;
     let foreign = Proxy::listening_on(Ipv4Addr::new(127, 0, 0, 2), &rediss_url());
     let amqp = amqp_url().replace("guest:guest@", "");
