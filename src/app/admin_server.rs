@@ -62,7 +62,7 @@ const LIMITS: Limits = Limits {
     per_source_max: Some(32),
     unanswered_max: Duration::from_secs(10),
     // Longer than people let Prometheus wait between two scrapes.
-    idle_max: Some(Duration::from_secs(75)),
+    idle_max: Duration::from_secs(75),
     unanswered_bytes_max: 16 * 1024,
 };
 

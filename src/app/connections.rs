@@ -29,12 +29,13 @@ pub(super) struct Limits {
     /// How many of them one address may have; further ones are closed at once. `None`: all, as
     /// behind a proxy everybody has the proxy's address.
     pub(super) per_source_max: Option<usize>,
-    /// How long a connection may last since it was opened, or since the last answer on it, without
-    /// an answer: whoever sends a byte now and then does not hold it for longer.
+    /// How long a connection may last without an answer since it was opened, or since the first byte
+    /// after an answer: whoever sends a byte now and then does not hold it for longer.
     pub(super) unanswered_max: Duration,
     /// How long a connection may be silent after an answer; with its next byte, the time of
-    /// `unanswered_max` begins. `None`: that time goes on from the answer.
-    pub(super) idle_max: Option<Duration>,
+    /// `unanswered_max` begins. Longer than a peer keeps it: a request that meets a connection just
+    /// closed is lost, so the peer should be the one that closes.
+    pub(super) idle_max: Duration,
     /// How much may come between two answers, in bytes: heads and bodies.
     pub(super) unanswered_bytes_max: usize,
 }
@@ -213,10 +214,9 @@ impl AsyncWrite for Connection {
         connection.in_time(context)?;
         let written = Pin::new(&mut connection.stream).poll_write(context, bytes);
         if matches!(written, Poll::Ready(Ok(_))) {
-            connection.idle = connection.limits.idle_max.is_some();
-            let length = connection.limits.idle_max;
-            let length = length.unwrap_or(connection.limits.unanswered_max);
-            connection.deadline.as_mut().set(sleep(length));
+            connection.idle = true;
+            let end = sleep(connection.limits.idle_max);
+            connection.deadline.as_mut().set(end);
             connection.unanswered = 0;
         }
         written
@@ -246,7 +246,7 @@ mod tests {
         connections_max: 8,
         per_source_max: None,
         unanswered_max: Duration::from_secs(20),
-        idle_max: None,
+        idle_max: Duration::from_secs(75),
         unanswered_bytes_max: 4_096,
     };
 
@@ -321,26 +321,19 @@ mod tests {
 
     #[tokio::test]
     async fn silence_and_half_a_request_each_have_their_time() {
-        for (idle_max, silent_for) in [(None, 20), (Some(75), 75)] {
-            let mut connections = listen(Limits {
-                idle_max: idle_max.map(Duration::from_secs),
-                ..LIMITS
-            })
-            .await;
-            let (_silent, mut fresh) = pair(&mut connections).await;
-            let (_idle, mut answered) = pair(&mut connections).await;
-            answered.write_all(b"an answer").await.unwrap();
-            let (mut slow, mut asked) = pair(&mut connections).await;
-            asked.write_all(b"an answer").await.unwrap();
-            slow.write_all(b"G").await.unwrap();
-            let mut byte = [0];
-            asked.read_exact(&mut byte).await.unwrap();
-            tokio::time::pause();
-            assert_eq!(lasts(&mut fresh).await, 20);
-            // Both at the same time as the first one.
-            assert_eq!(lasts(&mut asked).await, 0);
-            assert_eq!(lasts(&mut answered).await, silent_for - 20, "{idle_max:?}");
-            tokio::time::resume();
-        }
+        let mut connections = listen(LIMITS).await;
+        let (_silent, mut fresh) = pair(&mut connections).await;
+        let (_idle, mut answered) = pair(&mut connections).await;
+        answered.write_all(b"an answer").await.unwrap();
+        let (mut slow, mut asked) = pair(&mut connections).await;
+        asked.write_all(b"an answer").await.unwrap();
+        slow.write_all(b"G").await.unwrap();
+        let mut byte = [0];
+        asked.read_exact(&mut byte).await.unwrap();
+        tokio::time::pause();
+        assert_eq!(lasts(&mut fresh).await, 20);
+        // At the same time as the first one.
+        assert_eq!(lasts(&mut asked).await, 0);
+        assert_eq!(lasts(&mut answered).await, 75 - 20);
     }
 }

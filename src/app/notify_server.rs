@@ -51,7 +51,8 @@ const LIMITS: Limits = Limits {
     connections_max: 256,
     per_source_max: None,
     unanswered_max: Duration::from_secs(20),
-    idle_max: None,
+    // nginx, and with it the usual ingress controller, keeps a connection for 60 s.
+    idle_max: Duration::from_secs(75),
     unanswered_bytes_max: 96 * 1024,
 };
 

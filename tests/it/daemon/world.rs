@@ -102,6 +102,9 @@ impl World {
             environment.retain(|(before, _)| before != name);
             environment.push(((*name).to_owned(), (*value).to_owned()));
         }
+        // It lets go of a connection before the daemon ends it: a request that meets the end is lost.
+        let http = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(30));
+        let http = http.build().unwrap();
         Self {
             console: console.expect("the console's address").to_owned(),
             directory,
@@ -109,7 +112,7 @@ impl World {
             environment,
             amqp: options.amqp,
             prefix,
-            http: reqwest::Client::new(),
+            http,
         }
     }
 
