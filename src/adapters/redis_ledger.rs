@@ -16,6 +16,7 @@ mod keys;
 mod locator;
 mod options;
 mod rate;
+mod rights;
 mod routes;
 mod server;
 mod shard;

@@ -477,7 +477,7 @@ pub fn rabbitmq_options(config: &Config) -> Option<RabbitmqOptions> {
         delay_max: ladder_top(config),
         multiplier_permille: config.retry.multiplier_permille,
         unrouted_max: rabbitmq.unrouted_max,
-        connection_name: "hongbaod".to_owned(),
+        connection_name: format!("hongbaod {}", replica_name()),
     })
 }
 

@@ -119,7 +119,7 @@ fn of_redis(error: &RedisError) -> Option<String> {
              redis://:password@host:port/0 for a server without users"
         }
         RedisError::Ask { .. } => match error.answered_code() {
-            Some("NOPERM") => "give the user the rights that docs/servers.md lists",
+            Some("NOPERM") => "give the user the rights that docs/security.md lists",
             Some("WRONGTYPE") => {
                 "another program uses our keys: choose another database in redis.urls, or another \
                  rabbitmq.prefix"
@@ -165,6 +165,12 @@ fn reach(server: &Server, why: &(dyn Error + 'static)) -> String {
     } = server;
     if let Some(fault) = find::<rustls::Error>(why) {
         return of_tls(server, fault);
+    }
+    // The client of RabbitMQ reads them whatever `tls_ca` is, and has no kind of error for it.
+    if with_causes(why).contains("native certificates") {
+        return "install the system's authorities (ca-certificates), or name a file of them in the variable \
+                SSL_CERT_FILE"
+            .to_owned();
     }
     match find::<io::Error>(why).map(io::Error::kind) {
         Some(io::ErrorKind::ConnectionRefused) => {

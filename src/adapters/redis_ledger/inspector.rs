@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::adapters::redis_ledger::connection::{Link, NoAnswer};
 use crate::adapters::redis_ledger::error::ConnectError;
 use crate::adapters::redis_ledger::locator::Place;
+use crate::adapters::redis_ledger::rights::Whose;
 use crate::adapters::redis_ledger::server::ServerFacts;
 use crate::adapters::redis_ledger::slots::{Share, slot_of};
 use crate::adapters::redis_ledger::supervisor::Supervisor;
@@ -69,7 +70,11 @@ impl RedisInspector {
             let mut connection = link.connection.clone();
             let asking = self.supervisor.ask_facts(&mut connection, &place.address);
             let (_ids, facts) = asking.await?;
-            let canary = self.supervisor.keys.canary(place.share.tag());
+            let tag = place.share.tag();
+            self.supervisor
+                .check_rights(&connection, &place.address, tag, Whose::DaemonAndOperators)
+                .await?;
+            let canary = self.supervisor.keys.canary(tag);
             let mut exists = redis::cmd("EXISTS");
             exists.arg(canary);
             let asking =

@@ -97,6 +97,11 @@ impl Keys {
         self.own("fence", tag)
     }
 
+    /// A key that is asked about, and never written.
+    pub(super) fn probe(&self, tag: Option<u32>) -> String {
+        self.own("probe", tag)
+    }
+
     fn own(&self, name: &str, tag: Option<u32>) -> String {
         match tag {
             None => format!("{}:{name}", self.prefix),

@@ -8,6 +8,7 @@ use tokio::sync::OnceCell;
 
 use crate::adapters::redis_ledger::connection::{Address, Link, LinkState};
 use crate::adapters::redis_ledger::error::ConnectError;
+use crate::adapters::redis_ledger::rights::Whose;
 use crate::adapters::redis_ledger::server::{Info, ServerFacts, followed_another, mode};
 use crate::adapters::redis_ledger::slots::Share;
 use crate::adapters::redis_ledger::supervisor::Supervisor;
@@ -132,6 +133,8 @@ impl Supervisor {
     async fn check(&self, shard: &Shard, mut link: Link) -> Result<Link, ConnectError> {
         let (address, connection) = (&link.address, &mut link.connection);
         let (raw_ids, facts) = self.ask_facts(connection, address).await?;
+        self.check_rights(connection, address, shard.tag, Whose::Daemon)
+            .await?;
         let ids = ServerIds {
             run_id: shard.share.identity(&raw_ids.run_id),
             master_replid: raw_ids.master_replid.clone(),

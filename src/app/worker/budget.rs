@@ -99,8 +99,8 @@ impl Worker {
             let (cap_fen, spent_fen) = (limit.cap.get(), count.spent_fen);
             if count.fit == Fit::OverFirst {
                 let did = match guard.options.over {
-                    WhenOver::Wait => "wait",
-                    WhenOver::Reject => "are rejected",
+                    WhenOver::Wait => "are put off",
+                    WhenOver::Reject => "are rejected, or put off if they may have been sent",
                     WhenOver::Tell => "are paid all the same",
                 };
                 warn!(app = %app, scope, window, cap_fen, spent_fen, job.id = %job.key(), did, "a cap of the spend guard is reached: what would exceed it is held back or told until the window ends");

@@ -3,7 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
+use hongbaod::adapters::clock::SystemClock;
+use hongbaod::adapters::random::SystemRandom;
+use hongbaod::adapters::redis_ledger::{RedisInspector, RedisLedgerOptions};
+use hongbaod::domain::causes::with_causes;
 use lapin::options::{
     BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions,
     QueueDeclareOptions,
@@ -19,7 +24,7 @@ use crate::daemon::process::Stream;
 use crate::daemon::world::{World, WorldOptions};
 use crate::patience::eventually;
 use crate::redis_server::RedisServer;
-use crate::servers::{amqp_url, management_url};
+use crate::servers::{amqp_url, management_url, unique_prefix};
 
 const PAGE: &str = include_str!("../../../docs/security.md");
 
@@ -33,6 +38,16 @@ const NOT_HERE: [&str; 6] = [
     "cluster|info",
     "cluster|slots",
     "select",
+];
+
+/// What is not asked for inside MULTI: what only some installations need, and MULTI itself.
+const NOT_LOOKED_AT: [&str; 6] = [
+    "wait",
+    "asking",
+    "cluster|info",
+    "cluster|slots",
+    "select",
+    "multi",
 ];
 
 /// The words of the page's only line that begins so, without quotes.
@@ -206,6 +221,53 @@ async fn with_the_least_rights_everything_works_and_each_of_them_is_used() {
     world.set("HONGBAOD__RABBITMQ__URLS", &amqp_url());
     forget_users(&world.prefix).await;
     world.demolish().await;
+}
+
+/// What `hongbaod check` is told of the server at `url`.
+async fn looked_at(url: &str, prefix: &str) -> Result<(), String> {
+    let mut options = RedisLedgerOptions::new(url.into());
+    options.prefix = prefix.to_owned();
+    let (clock, random) = (Arc::new(SystemClock::new()), Arc::new(SystemRandom));
+    let inspector = RedisInspector::connect(options, clock, random).await;
+    let looked = inspector
+        .map_err(|error| with_causes(&error))?
+        .masters()
+        .await;
+    looked.map(drop).map_err(|error| with_causes(&error))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_right_that_is_missing_is_named_before_any_job_and_nothing_is_done_to_find_out() {
+    let server = RedisServer::start(&[]);
+    let mut admin = server.connection().await;
+    let prefix = unique_prefix("rights-missing");
+    let granted = redis_user(&mut admin, &prefix).await;
+    let url = server
+        .url()
+        .replace("redis://", &format!("redis://hongbaod-worker:{PASSWORD}@"));
+    let mut change = async |sign: &str, command: &str| {
+        let mut user = redis::cmd("ACL");
+        user.arg(&["SETUSER", "hongbaod-worker"])
+            .arg(format!("{sign}{command}"));
+        user.exec_async(&mut admin).await.unwrap();
+    };
+    assert_eq!(looked_at(&url, &prefix).await, Ok(()));
+    let asked_for = |command: &&String| !NOT_LOOKED_AT.contains(&command.as_str());
+    for command in granted.iter().filter(asked_for) {
+        change("-", command).await;
+        let name = command.to_uppercase().replace('|', " ");
+        let told = looked_at(&url, &prefix).await.unwrap_err();
+        assert!(
+            told.contains(&format!("for {name}: NoPerm")),
+            "without {command}: {told}"
+        );
+        change("+", command).await;
+    }
+    // Then nobody can look, and whoever has all others works.
+    change("-", "multi").await;
+    assert_eq!(looked_at(&url, &prefix).await, Ok(()));
+    let keys: u64 = redis::cmd("DBSIZE").query_async(&mut admin).await.unwrap();
+    assert_eq!(keys, 0);
 }
 
 /// Whether `publish` to an exchange is taken, on a channel of its own.

@@ -1,20 +1,14 @@
 //! What `hongbaod check` says of Alipay: away, silent, another server, or other keys than ours.
 
 use std::net::TcpListener;
-use std::process::Command;
 
-use super::{Start, check_with, set, world};
+use super::{Start, check_with, openssl, set, world};
 use crate::servers::management_url;
 
 const GATEWAY: &str = "HONGBAOD__ALIPAY__GATEWAY";
 const APP_ID: &str = "HONGBAOD__ALIPAY__APPS__MAIN__APP_ID";
 const PRIVATE_KEY: &str = "HONGBAOD__ALIPAY__APPS__MAIN__PRIVATE_KEY_FILE";
 const PUBLIC_KEY: &str = "HONGBAOD__ALIPAY__APPS__MAIN__ALIPAY_PUBLIC_KEY_FILE";
-
-fn openssl(arguments: &[&str]) {
-    let made = Command::new("openssl").args(arguments).output().unwrap();
-    assert!(made.status.success(), "{arguments:?}");
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_said_about_alipay_is_in_the_page() {

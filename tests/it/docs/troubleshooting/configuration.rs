@@ -20,7 +20,7 @@ async fn what_is_said_about_the_configuration_is_in_the_page() {
     );
     let tls = |name: &'static str, file: &str| set(name, &tls_path(file));
     let secure = set(amqp, "amqps://127.0.0.1:9/%2f");
-    let starts: [Start; 18] = [
+    let starts: [Start; 19] = [
         vec![set("HONGBAOD__ADMIN__LISTEN", &taken)],
         vec![set("HONGBAOD__NOTIFY__LISTEN", &taken)],
         // Of the documents' networks: no machine has it.
@@ -47,6 +47,11 @@ async fn what_is_said_about_the_configuration_is_in_the_page() {
             set(amqp, "amqp://127.0.0.1:9/%2f"),
             set("HONGBAOD__REDIS__URLS", &redis_url()),
             tls(ca, "ca.pem"),
+        ],
+        vec![
+            set("HONGBAOD__REDIS__URLS", &redis_url()),
+            set(amqp, "amqp://127.0.0.1:9/%2f"),
+            tls("HONGBAOD__REDIS__TLS_CA_FILE", "ca.pem"),
         ],
         vec![
             secure.clone(),

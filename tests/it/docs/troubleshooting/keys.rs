@@ -1,9 +1,8 @@
 //! Keys that are missing, damaged, or others than they must be.
 
-use std::process::Command;
-
-use super::{Start, check, set, world};
+use super::{Start, check, openssl, set, world};
 use crate::daemon::world::World;
+use crate::servers::tls_path;
 
 const PRIVATE: &str = "HONGBAOD__ALIPAY__APPS__MAIN__PRIVATE_KEY_FILE";
 const PUBLIC: &str = "HONGBAOD__ALIPAY__APPS__MAIN__ALIPAY_PUBLIC_KEY_FILE";
@@ -23,12 +22,18 @@ async fn what_is_said_about_keys_is_in_the_page() {
     let private_key = text("app_private_key.pem");
     let public_key = text("alipay_public_key.pem");
     let short = world.path("short.pem").display().to_string();
-    let made = Command::new("openssl")
-        .args(["genrsa", "-out", &short, "1024"])
-        .output()
-        .unwrap();
-    assert!(made.status.success());
-    let starts: [Start; 12] = [
+    openssl(&["genrsa", "-out", &short, "1024"]);
+    let elliptic = world.path("elliptic.pem").display().to_string();
+    openssl(&[
+        "ecparam",
+        "-name",
+        "prime256v1",
+        "-genkey",
+        "-noout",
+        "-out",
+        &elliptic,
+    ]);
+    let starts: [Start; 15] = [
         vec![set(PRIVATE, "nowhere.pem")],
         vec![set(PRIVATE, &file(&world, "empty.pem", "\n"))],
         vec![set(PRIVATE, &file(&world, "words.pem", "no key"))],
@@ -45,6 +50,12 @@ async fn what_is_said_about_keys_is_in_the_page() {
         vec![set(
             PRIVATE,
             &file(&world, "other.pem", "bm8ga2V5IGF0IGFsbA=="),
+        )],
+        vec![set(PRIVATE, &elliptic)],
+        vec![set(PRIVATE, &tls_path("ca.pem"))],
+        vec![set(
+            PUBLIC,
+            &file(&world, "quoted.pem", &format!("\"{}\"", "bm8g".repeat(9))),
         )],
         vec![set(PUBLIC, &path("app_private_key.pem"))],
         vec![set(PUBLIC, &path("app_public_key.pem"))],

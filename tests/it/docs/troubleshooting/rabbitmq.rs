@@ -51,10 +51,13 @@ async fn what_is_said_about_rabbitmq_is_in_the_page() {
     let queue = format!("{}.jobs.disburse", world.prefix);
     broker::declare_otherwise(&amqp, &queue).await;
 
+    let without_authorities = world.path("empty").display().to_string();
+    std::fs::create_dir(&without_authorities).unwrap();
+
     let login = |login: &str| amqp.replace("guest:guest", login);
     let trusting = |url: &str| vec![set(URLS, url), set(CA, &tls_path("ca.pem"))];
     let long = "p".repeat(32);
-    let starts: [Start; 11] = [
+    let starts: [Start; 12] = [
         vec![set(URLS, "amqp://guest:guest@127.0.0.1:9/%2f")],
         vec![set(URLS, &login("guest:pa55"))],
         vec![set(URLS, &with_vhost(&amqp, "nowhere"))],
@@ -68,6 +71,11 @@ async fn what_is_said_about_rabbitmq_is_in_the_page() {
         vec![set(URLS, &amqps)],
         trusting(&foreign.url(&amqps)),
         trusting(&amqps),
+        vec![
+            set(URLS, &amqps),
+            set("SSL_CERT_FILE", "/dev/null"),
+            set("SSL_CERT_DIR", &without_authorities),
+        ],
         vec![set(URLS, "amqp://guest:guest@[::1]:5672/%2f")],
     ];
     check(&world, "about RabbitMQ", &starts).await;
