@@ -8,7 +8,7 @@
 
 mod rotated;
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -69,13 +69,26 @@ impl AuditFile {
         Self { options }
     }
 
-    /// Looks whether the file is there, or can be made, and may be appended to.
+    /// Looks at the file without making it: its length and its last bytes, `most` of them where it has so
+    /// many; `None` where there is none yet, in a directory that is there.
     ///
     /// # Errors
     ///
-    /// [`AuditError`].
-    pub fn probe(&mut self) -> Result<(), AuditError> {
-        self.exclusively(&mut |_| Ok(()))
+    /// [`AuditError::Open`] also for a file that may not be appended to; [`AuditError::Read`].
+    pub fn tail(&self, most: u64) -> Result<Option<(u64, Vec<u8>)>, AuditError> {
+        let path = &self.options.path;
+        let mut file = match OpenOptions::new().read(true).append(true).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let folder = fs::read_dir(rotated::folder(path));
+                folder.map_err(|source| open_error(path, source))?;
+                return Ok(None);
+            }
+            Err(source) => return Err(open_error(path, source)),
+        };
+        let length = file.metadata().map_err(AuditError::Read)?.len();
+        let last = last_bytes(&mut file, most).map_err(AuditError::Read)?;
+        Ok(Some((length, last)))
     }
 
     /// Returns the log as it is between two batches.

@@ -44,6 +44,17 @@ pub fn file(config: &AuditConfig) -> Option<AuditFile> {
     Some(AuditFile::new(options))
 }
 
+/// Whether the configured log could be appended to now, and is one, without making or changing
+/// anything; `None` where none is configured, and within it whether the file is there.
+pub fn look(config: &AuditConfig) -> Option<Result<bool, AuditError>> {
+    let file = file(config)?;
+    let looked = file.tail(journal::END_BYTES).and_then(|tail| match tail {
+        Some((length, last)) => journal::judge(&last, length).map(|()| true),
+        None => Ok(false),
+    });
+    Some(looked)
+}
+
 /// A journal over the configured file; `None` where none is configured.
 fn journal(config: &AuditConfig) -> Option<Journal> {
     let file = file(config)?;
@@ -62,10 +73,10 @@ pub fn start(
     clock: &Arc<dyn Clock>,
     metrics: &Arc<Metrics>,
 ) -> Result<Option<Arc<Writer>>, AuditError> {
-    let (Some(mut file), Some(journal)) = (file(&config.audit), journal(&config.audit)) else {
+    let Some(mut journal) = journal(&config.audit) else {
         return Ok(None);
     };
-    match file.probe() {
+    match journal.look() {
         Err(error) if error.is_misconfigured() => return Err(error),
         // The writer's thread tries again, and tells of it.
         Err(_) | Ok(()) => {}

@@ -1,6 +1,7 @@
 //! Looks at everything the daemon will need, and changes nothing.
 
 mod admin;
+mod audit;
 pub mod certificates;
 mod gateway;
 mod keys;
@@ -60,7 +61,7 @@ pub enum Rank {
 /// One row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// `config`, `keys`, `redis`, `rabbitmq`, `alipay`, `admin` or `notify`.
+    /// `config`, `keys`, `audit`, `redis`, `rabbitmq`, `alipay`, `admin` or `notify`.
     pub area: &'static str,
     /// What was looked at.
     pub subject: String,
@@ -93,6 +94,7 @@ impl Row {
 pub async fn check(config: &Config) -> Vec<Row> {
     let mut rows = keys::check(config, wall_clock::now());
     rows.extend(open_to_others(config));
+    rows.extend(audit::check(config));
     let (redis, rabbitmq, alipay) = tokio::join!(
         servers::redis(config),
         servers::rabbitmq(config),

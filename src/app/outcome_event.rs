@@ -17,6 +17,7 @@ use crate::domain::outcome::{
     Announcement, BudgetWarning, Failure, Invalid, Outcome, QueryAnswer, Resolution, SignedOrder,
 };
 use crate::domain::time::UnixMillis;
+use crate::domain::trace::TraceContext;
 use crate::domain::verdict::{OperationStatus, OperationType};
 use crate::ports::broker::EventMessage;
 
@@ -25,9 +26,10 @@ pub(crate) use crate::app::outcome_event::specimen::{everything_given, nothing_g
 /// The content type of an event. Source: CloudEvents 1.0, JSON event format.
 pub const CONTENT_TYPE: &str = "application/cloudevents+json";
 
-/// Writes the event that an announcement is published as.
+/// Writes the event that an announcement is published as. What is no `traceparent` is left out.
 #[must_use]
 pub fn encode(announcement: &Announcement, traceparent: Option<&str>) -> EventMessage {
+    let traceparent = traceparent.filter(|text| TraceContext::parse(text).is_some());
     match announcement {
         Announcement::Settled { key, outcome } => settled(key, outcome, traceparent),
         Announcement::Contradicted {

@@ -101,11 +101,23 @@ pub enum ReconcileError {
         source: io::Error,
     },
     /// A bill cannot be read.
-    #[error(transparent)]
-    Bill(#[from] BillError),
+    #[error("{file}")]
+    Bill {
+        /// Its name.
+        file: String,
+        /// Why.
+        #[source]
+        source: BillError,
+    },
     /// A file of events cannot be read.
-    #[error(transparent)]
-    Events(#[from] EventsError),
+    #[error("{file}")]
+    Events {
+        /// Its name.
+        file: String,
+        /// Why.
+        #[source]
+        source: EventsError,
+    },
 }
 
 impl From<LedgerError> for ReconcileError {
@@ -137,14 +149,18 @@ pub async fn reconcile(
     let askable = books.askable();
     progress(Progress::Held(books.held()));
     for path in &wanted.events {
-        events::read(open(path)?, |event| {
+        let read = events::read(open(path)?, |event| {
             if wanted.wants(&event.key, event.kind) {
                 books.told(&event);
             }
-        })?;
+        });
+        let file = path.display().to_string();
+        read.map_err(|source| ReconcileError::Events { file, source })?;
     }
     for path in &wanted.bills {
-        bill::read(open(path)?, &wanted.columns, |row| books.billed(&row))?;
+        let read = bill::read(open(path)?, &wanted.columns, |row| books.billed(&row));
+        let file = path.display().to_string();
+        read.map_err(|source| ReconcileError::Bill { file, source })?;
     }
     if let Some(gateway) = gateway {
         let clock = SystemClock::new();

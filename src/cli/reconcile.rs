@@ -214,8 +214,8 @@ fn failure(error: &ReconcileError) -> Failure {
         ReconcileError::Ledger(_)
         | ReconcileError::TooMany(_)
         | ReconcileError::Open { .. }
-        | ReconcileError::Bill(_)
-        | ReconcileError::Events(_) => Failure::failed(message),
+        | ReconcileError::Bill { .. }
+        | ReconcileError::Events { .. } => Failure::failed(message),
     }
 }
 
@@ -255,10 +255,13 @@ fn write_report(stdout: &mut impl Write, report: &Report) -> io::Result<()> {
         report.copies,
         report.outside,
     )?;
-    let word = if report.is_equal() {
-        "equal"
-    } else {
-        "not equal"
+    let word = match (report.is_equal(), report.held) {
+        (true, 0) => {
+            "nothing was compared: no job was settled in the window, which ends five minutes ago \
+                      unless --until says otherwise"
+        }
+        (true, _) => "equal",
+        (false, _) => "not equal",
     };
     writeln!(stdout, "{word}")
 }

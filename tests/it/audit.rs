@@ -9,7 +9,7 @@ use hongbaod::adapters::audit_file::{AuditFile, AuditFileOptions, Sync};
 use hongbaod::app::audit::files::{Anchors, ReadError, verify};
 use hongbaod::app::audit::journal::Journal;
 use hongbaod::app::audit::line::{Record, What};
-use hongbaod::app::audit::{Action, operator};
+use hongbaod::app::audit::{Action, look, operator};
 use hongbaod::app::config::Config;
 use hongbaod::domain::time::UnixMillis;
 use hongbaod::ports::audit::AuditError;
@@ -185,4 +185,29 @@ fn a_log_that_is_nowhere_is_told() {
     let named = [PathBuf::from("/nowhere/audit.jsonl")];
     let error = verify(&Config::default(), &named, Anchors::default()).unwrap_err();
     assert!(matches!(error, ReadError::File { .. }), "{error}");
+}
+
+#[test]
+fn a_look_finds_what_a_start_would_refuse_and_makes_nothing() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let looked = |path: &Path| look(&configured(path).audit).expect("a file is configured");
+    assert!(look(&Config::default().audit).is_none());
+
+    let nowhere = looked(&directory.path().join("nowhere/audit.jsonl")).unwrap_err();
+    assert!(nowhere.is_misconfigured(), "{nowhere}");
+    assert!(!looked(&path).unwrap(), "it begins with the first start");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+
+    std::fs::write(&path, "not an audit log\n").unwrap();
+    let strange = looked(&path).unwrap_err();
+    assert!(matches!(strange, AuditError::Strange { .. }), "{strange}");
+    let refused = journal(&path, 1_000_000, 0).look().unwrap_err();
+    assert!(matches!(refused, AuditError::Strange { .. }), "{refused}");
+
+    std::fs::remove_file(&path).unwrap();
+    let mut journal = journal(&path, 1_000_000, 0);
+    journal.look().unwrap();
+    append(&mut journal, "R1");
+    assert!(looked(&path).unwrap());
 }

@@ -40,8 +40,8 @@ async fn publish(world: &World, number: &str, traceparent: Option<&str>) {
     line.close().await;
 }
 
-/// Pays a job of a recorded trace, one of a trace that is not recorded, and one without; returns
-/// what the daemon has written, after its end.
+/// Pays a job of a recorded trace, one of a trace that is not recorded, one without, and one with what is
+/// none; returns what the daemon has written, after its end.
 async fn paid(world: &World) -> (Vec<Value>, String) {
     let mut daemon = world.daemon().await;
     let subscriber = world.subscribe().await;
@@ -50,7 +50,8 @@ async fn paid(world: &World) -> (Vec<Value>, String) {
     publish(world, "T1", Some(&recorded)).await;
     publish(world, "T2", Some(&other)).await;
     publish(world, "T3", None).await;
-    events(&subscriber, 3).await;
+    publish(world, "T4", Some("garbage")).await;
+    events(&subscriber, 4).await;
     let told = subscriber.events();
     assert_eq!(daemon.process.terminate().await, Some(0));
     let log = daemon.process.written().text();
@@ -142,7 +143,7 @@ mod collector {
         world.set("HONGBAOD__TRACE__OTLP_ENDPOINT", &endpoint);
         world.set("HONGBAOD__TRACE__SAMPLE_PERMILLE", "0");
         let (told, _) = paid(&world).await;
-        assert_eq!(told.len(), 3);
+        assert_eq!(told.len(), 4);
         serving.abort();
         let sent = sent.lock().unwrap().clone();
         // The job, the query that a new ledger asks for, and the call that pays.

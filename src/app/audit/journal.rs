@@ -11,7 +11,7 @@ use crate::ports::audit::{AuditEnd, AuditError, AuditPlace};
 
 /// How much of the end is looked through for the last whole line: several times what a crash can
 /// leave of one batch's last line.
-const END_BYTES: u64 = 262_144;
+pub(super) const END_BYTES: u64 = 262_144;
 
 /// What every line begins with.
 const BEGINNING: &[u8] = b"{\"seq\":";
@@ -53,6 +53,18 @@ impl Journal {
             rotate_bytes,
             own: None,
         }
+    }
+
+    /// Looks whether the file is there, or can be made, may be appended to, and is a log.
+    ///
+    /// # Errors
+    ///
+    /// [`AuditError`].
+    pub fn look(&mut self) -> Result<(), AuditError> {
+        self.place.exclusively(&mut |end| {
+            let (length, last) = (end.length()?, end.last(END_BYTES)?);
+            judge(&last, length)
+        })
     }
 
     /// Appends `records` in their order and takes out those that are written, also when not all of
@@ -177,6 +189,15 @@ impl Writing<'_> {
 
 fn rotated(now: UnixMillis, name: &str) -> Record {
     Record::new(now, What::Rotated, &json!({"before": name}))
+}
+
+/// Whether a file that is `length` bytes long and ends so is a log.
+///
+/// # Errors
+///
+/// [`AuditError::Strange`].
+pub fn judge(last: &[u8], length: u64) -> Result<(), AuditError> {
+    find_end(last, length, None).map(drop)
 }
 
 /// Finds the end of the chain in the last bytes of a file that is `length` bytes long, or, where it

@@ -43,13 +43,16 @@ fn settled(resolution: Resolution) -> Announcement {
     }
 }
 
+/// A trace that is recorded.
+const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
 #[test]
 fn a_success_reads_word_by_word_as_documented() {
     let resolution = Resolution::Succeeded {
         operation_id: AlipayNo::new("20261122312616259502").ok(),
         gmt_trans: Some("2026-11-22 10:00:01".to_owned()),
     };
-    let event = encode(&settled(resolution), Some("00-trace"));
+    let event = encode(&settled(resolution), Some(TRACEPARENT));
     assert_eq!(event.routing_key, "disburse.succeeded");
     assert_eq!(event.id, "main/disburse/R1");
     assert_eq!(
@@ -57,7 +60,8 @@ fn a_success_reads_word_by_word_as_documented() {
         concat!(
             r#"{"specversion":"1.0","id":"main/disburse/R1","source":"/hongbaod/main","#,
             r#""type":"hongbao.disburse.succeeded.v1","subject":"R1","time":"2026-11-22T10:00:01.234+08:00","#,
-            r#""datacontenttype":"application/json","attempts":1,"traceparent":"00-trace","#,
+            r#""datacontenttype":"application/json","attempts":1,"#,
+            r#""traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","#,
             r#""data":{"kind":"disburse","result":"succeeded","app":"main","out_request_no":"R1","#,
             r#""out_order_no":"O1","auth_no":"2026112210002001950287006752","#,
             r#""operation_id":"20261122312616259502","amount":"8.88","status":"SUCCESS","#,

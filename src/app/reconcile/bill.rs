@@ -180,6 +180,7 @@ fn row(values: &[String], places: &Places, line: u64) -> Result<Option<BillRow>,
         operation: text(Column::Operation),
         amount,
         at,
+        line,
     }))
 }
 

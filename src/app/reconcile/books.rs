@@ -42,6 +42,8 @@ pub struct BillRow {
     pub amount: Fen,
     /// When.
     pub at: UnixMillis,
+    /// Where in its file, counted from 1.
+    pub line: u64,
 }
 
 /// A terminal event.
@@ -270,7 +272,7 @@ impl Books {
                     kind: DifferenceKind::NotInLedger,
                     app: None,
                     job_kind: None,
-                    number: number.unwrap_or_default(),
+                    number: number.unwrap_or_else(|| format!("line {} of a bill", row.line)),
                     ledger: "nothing".to_owned(),
                     other: format!("{} in the bill", row.amount),
                     fen: row.amount.get(),

@@ -119,7 +119,43 @@ async fn four_books_are_equal_after_a_burst_and_every_planted_difference_is_foun
     planted_in_the_events(&world, &events).await;
     let (code, report) = reconcile(&world, &["--app", "other", "--bill", &bill_file]).await;
     assert_eq!((code, &report["held"]), (Some(1), &json!(0)), "{report}");
+    what_it_says(&world, &bill_file, &lines[2]).await;
     world.demolish().await;
+}
+
+/// What is told of a window without jobs, and of a file that is no bill.
+async fn what_it_says(world: &World, bill_file: &str, line: &str) {
+    for (words, code, said) in [
+        (
+            [
+                "--since",
+                "2020-01-01",
+                "--until",
+                "2020-01-02",
+                "--bill",
+                bill_file,
+            ],
+            0,
+            "nothing was compared",
+        ),
+        (
+            [
+                "--since",
+                "24h",
+                "--until",
+                "0s",
+                "--bill",
+                &write(&world.path("bad.csv"), &[line.to_owned()]),
+            ],
+            1,
+            "bad.csv: the bill has no column",
+        ),
+    ] {
+        let mut process = world.hongbaod(&[&["reconcile"][..], &words].concat());
+        assert_eq!(process.exit_code().await, Some(code));
+        let told = process.written().text();
+        assert!(told.contains(said), "{told}");
+    }
 }
 
 /// A line gone, one changed, one twice, and one of which the ledger knows nothing.

@@ -203,6 +203,8 @@ fn a_file_that_is_something_else_is_left_alone() {
         memory.0.lock().unwrap().present = content.as_bytes().to_vec();
         let error = journal(&memory).append(NOW, &mut records(1)).unwrap_err();
         assert!(matches!(error, AuditError::Strange { .. }), "{error}");
+        let error = journal(&memory).look().unwrap_err();
+        assert!(matches!(error, AuditError::Strange { .. }), "{error}");
         assert_eq!(disk(&memory).present, content.as_bytes());
     }
 }

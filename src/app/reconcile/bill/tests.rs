@@ -22,15 +22,16 @@ fn rows(bytes: &[u8], columns: &Columns) -> Result<Vec<BillRow>, BillError> {
 }
 
 fn expected() -> Vec<BillRow> {
-    let row = |operation: &str, number: &str, fen, second: u64| BillRow {
+    let row = |line, operation: &str, number: &str, fen, second: u64| BillRow {
         number: Some(number.to_owned()),
         operation: Some(operation.to_owned()),
         amount: Fen::new(fen).unwrap(),
         at: UnixMillis(1_795_312_800_000 + second * 1_000),
+        line,
     };
     vec![
-        row("20261122000000000001", "R1", 888, 1),
-        row("20261122000000000002", "R2", 150, 2),
+        row(4, "20261122000000000001", "R1", 888, 1),
+        row(5, "20261122000000000002", "R2", 150, 2),
     ]
 }
 

@@ -65,6 +65,7 @@ fn row(number: &str, operation: &str, fen: u64) -> BillRow {
         operation: text(operation),
         amount: Fen::new(fen).unwrap(),
         at: AT,
+        line: 7,
     }
 }
 
@@ -73,7 +74,11 @@ fn event(key: &JobKey, outcome: &Outcome) -> SeenEvent {
         key: key.clone(),
         outcome: outcome.clone(),
     };
-    let body = outcome_event::encode(&settled, Some("00-traceparent")).body;
+    let body = outcome_event::encode(
+        &settled,
+        Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+    )
+    .body;
     let mut seen = None;
     events::read(&*body, |event| seen = Some(event)).unwrap();
     seen.unwrap()
@@ -146,6 +151,17 @@ fn a_bill_is_compared_line_by_line() {
         assert_eq!(told(&report), expected, "{outcome:?} {rows:?}");
         assert_eq!(report.is_equal(), expected.is_empty());
     }
+}
+
+#[test]
+fn a_line_of_a_bill_without_any_number_is_named_by_its_place() {
+    let mut books = Books::new(WINDOW);
+    books.billed(&row("", "", 88));
+    let report = books.finish(Sources {
+        events: 0,
+        bills: 1,
+    });
+    assert_eq!(report.differences[0].number, "line 7 of a bill");
 }
 
 #[test]
