@@ -13,7 +13,7 @@ use lapin::options::{
     BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions,
     QueueDeclareOptions,
 };
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Confirmation};
 use redis::aio::MultiplexedConnection;
 
@@ -290,6 +290,23 @@ async fn may_publish(line: &Line, exchange: &str, routing_key: &str) -> bool {
     }
 }
 
+/// Whether a queue like those of the examples is declared, with one for its dead letters.
+async fn may_declare(line: &Line, queue: &str) -> bool {
+    let channel = line.another().await.unwrap();
+    let text = |text: &str| AMQPValue::LongString(text.into());
+    let dead = format!("{queue}.dead");
+    let mut quorum = FieldTable::default();
+    quorum.insert("x-queue-type".into(), text("quorum"));
+    let mut dead_letters = quorum.clone();
+    dead_letters.insert("x-dead-letter-exchange".into(), text(""));
+    dead_letters.insert("x-dead-letter-routing-key".into(), text(&dead));
+    let declare = async |name: &str, arguments: FieldTable| {
+        let durable = QueueDeclareOptions::durable();
+        channel.queue_declare(name.into(), durable, arguments).await
+    };
+    declare(&dead, quorum).await.is_ok() && declare(queue, dead_letters).await.is_ok()
+}
+
 async fn may_consume(line: &Line, queue: &str) -> bool {
     let channel = line.another().await.unwrap();
     let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
@@ -323,10 +340,13 @@ async fn a_producer_can_only_order_and_a_subscriber_can_only_listen() {
     let subscriber = rabbitmq_user("shop-subscriber", &prefix).await;
     let subscriber = Line::open(&subscriber).await.unwrap();
     let queue = format!("{prefix}-shop.outcomes");
-    let channel = &subscriber.channel;
-    let (durable, arguments) = (QueueDeclareOptions::durable(), FieldTable::default());
-    let declared = channel.queue_declare(queue.as_str().into(), durable, arguments.clone());
-    declared.await.unwrap();
+    // Only an administrator can make it; then it is as if the subscriber had.
+    let administrator = Line::open(&world.amqp).await.unwrap();
+    assert!(!may_declare(&subscriber, &queue).await);
+    assert!(may_declare(&administrator, &queue).await);
+    assert!(may_declare(&subscriber, &queue).await);
+    administrator.close().await;
+    let (channel, arguments) = (&subscriber.channel, FieldTable::default());
     let bound = channel.queue_bind(
         queue.as_str().into(),
         name("outcomes").into(),
@@ -349,8 +369,10 @@ async fn a_producer_can_only_order_and_a_subscriber_can_only_listen() {
     subscriber.close().await;
 
     let line = Line::open(&world.amqp).await.unwrap();
-    let deleted = line.channel.queue_delete(queue.into(), Default::default());
-    deleted.await.unwrap();
+    for queue in [format!("{queue}.dead"), queue] {
+        let deleted = line.channel.queue_delete(queue.into(), Default::default());
+        deleted.await.unwrap();
+    }
     line.close().await;
     assert_eq!(daemon.process.terminate().await, Some(0));
     let _subscribed = world.subscribe().await;
