@@ -28,7 +28,7 @@ use hongbaod::ports::gateway::Expected;
 use tempfile::TempDir;
 
 /// Runs `openssl` in `dir`, arguments separated by blanks.
-fn openssl(dir: &Path, arguments: &str) {
+pub(crate) fn openssl(dir: &Path, arguments: &str) {
     let output = Command::new("openssl")
         .args(arguments.split(' '))
         .current_dir(dir)

@@ -7,8 +7,6 @@ mod keys;
 mod rabbitmq;
 mod redis;
 
-use std::process::Command;
-
 use super::{code, rows};
 use crate::daemon::world::{World, WorldOptions};
 
@@ -22,11 +20,6 @@ type Start = Vec<(&'static str, String)>;
 
 fn set(name: &'static str, value: &str) -> (&'static str, String) {
     (name, value.to_owned())
-}
-
-fn openssl(arguments: &[&str]) {
-    let made = Command::new("openssl").args(arguments).output().unwrap();
-    assert!(made.status.success(), "{arguments:?}");
 }
 
 /// A sandbox, and a configuration that works, on embedded servers. A start that is to hear what a server says

@@ -2,7 +2,8 @@
 
 use std::net::TcpListener;
 
-use super::{Start, check_with, openssl, set, world};
+use super::{Start, check_with, set, world};
+use crate::openssl::openssl;
 use crate::servers::management_url;
 
 const GATEWAY: &str = "HONGBAOD__ALIPAY__GATEWAY";
@@ -17,8 +18,11 @@ async fn what_is_said_about_alipay_is_in_the_page() {
     let silent_address = silent.local_addr().unwrap();
     let path = |name: &str| world.path(name).display().to_string();
     let (private_key, public_key) = (path("others_private.pem"), path("others_public.pem"));
-    openssl(&["genrsa", "-out", &private_key, "2048"]);
-    openssl(&["rsa", "-in", &private_key, "-pubout", "-out", &public_key]);
+    openssl(&world.path(""), "genrsa -out others_private.pem 2048");
+    openssl(
+        &world.path(""),
+        "rsa -in others_private.pem -pubout -out others_public.pem",
+    );
     let starts: [Start; 6] = [
         vec![set(GATEWAY, "http://127.0.0.1:9/gateway.do")],
         vec![set(GATEWAY, &format!("http://{silent_address}/gateway.do"))],

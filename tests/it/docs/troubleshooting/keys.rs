@@ -1,7 +1,8 @@
 //! Keys that are missing, damaged, or others than they must be.
 
-use super::{Start, check, openssl, set, world};
+use super::{Start, check, set, world};
 use crate::daemon::world::World;
+use crate::openssl::openssl;
 use crate::servers::tls_path;
 
 const PRIVATE: &str = "HONGBAOD__ALIPAY__APPS__MAIN__PRIVATE_KEY_FILE";
@@ -21,18 +22,14 @@ async fn what_is_said_about_keys_is_in_the_page() {
     let text = |name: &str| std::fs::read_to_string(path(name)).unwrap();
     let private_key = text("app_private_key.pem");
     let public_key = text("alipay_public_key.pem");
-    let short = world.path("short.pem").display().to_string();
-    openssl(&["genrsa", "-out", &short, "1024"]);
-    let elliptic = world.path("elliptic.pem").display().to_string();
-    openssl(&[
-        "ecparam",
-        "-name",
-        "prime256v1",
-        "-genkey",
-        "-noout",
-        "-out",
-        &elliptic,
-    ]);
+    let directory = world.path("");
+    openssl(&directory, "genrsa -out short.pem 1024");
+    openssl(
+        &directory,
+        "ecparam -name prime256v1 -genkey -noout -out elliptic.pem",
+    );
+    let [short, elliptic] =
+        ["short.pem", "elliptic.pem"].map(|name| world.path(name).display().to_string());
     let starts: [Start; 15] = [
         vec![set(PRIVATE, "nowhere.pem")],
         vec![set(PRIVATE, &file(&world, "empty.pem", "\n"))],
