@@ -85,7 +85,10 @@ fn timeline(remembered: &Remembered) -> String {
         let codes = [&call.code, &call.sub_code].into_iter().flatten();
         let codes = codes.cloned().collect::<Vec<String>>().join(" ");
         let verdict = call.verdict.as_str().replace('_', " ");
-        let took = format_duration(Duration::from_millis(call.duration_ms));
+        let took = match call.duration_ms {
+            0 => "<1ms".to_owned(),
+            some => format_duration(Duration::from_millis(some)),
+        };
         let line = format!(
             "  {:>3}  {}  {:<5}  {verdict:<12}  {took:>7}  {}  {codes}",
             call.number,

@@ -149,7 +149,8 @@ fn what_an_operator_does_is_written_down_before_and_after() {
     begun.ended("done").unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     let second: Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
-    let expected = json!({"state": "ended", "begun": first["seq"], "result": "done"});
+    let expected =
+        json!({"state": "ended", "begun": first["seq"], "out_request_no": "R1", "result": "done"});
     assert_eq!(second["data"], expected);
     let report = verify(&configured(&path), &[], Anchors::default()).unwrap();
     assert_eq!(report.findings, []);

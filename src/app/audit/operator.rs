@@ -30,9 +30,16 @@ pub struct Action<'a> {
     pub reason: Option<&'a str>,
 }
 
-/// An action that the log holds.
+/// An action that the log holds; of nothing where no log is configured.
 #[must_use = "the log waits for the action's result"]
-pub struct Begun(Option<(Journal, Link)>);
+pub struct Begun(Option<Written>);
+
+/// What the second line needs of the first.
+struct Written {
+    journal: Journal,
+    seq: u64,
+    out_request_no: Option<String>,
+}
 
 /// Writes down what an operator is about to do; whoever calls this does it only afterwards, and
 /// then tells the result by [`Begun::ended`]. Where no log is configured nothing is written.
@@ -44,16 +51,21 @@ pub fn operator(config: &Config, action: &Action<'_>) -> Result<Begun, AuditErro
     let Some(mut journal) = journal(&config.audit) else {
         return Ok(Begun(None));
     };
+    let out_request_no = action.out_request_no.map(text);
     let data = json!({
         "state": "begun",
         "who": who::operator(),
         "command": text(action.command),
-        "out_request_no": action.out_request_no.map(text),
+        "out_request_no": out_request_no,
         "arguments": arguments(action.arguments),
         "reason": action.reason.map(|reason| masked(&text(reason))),
     });
-    let link = write(&mut journal, &data)?;
-    Ok(Begun(Some((journal, link))))
+    let Link { seq, .. } = write(&mut journal, &data)?;
+    Ok(Begun(Some(Written {
+        journal,
+        seq,
+        out_request_no,
+    })))
 }
 
 impl Begun {
@@ -63,11 +75,16 @@ impl Begun {
     ///
     /// [`AuditError`]: it was done, and the log does not say what came of it.
     pub fn ended(self, result: &str) -> Result<(), AuditError> {
-        let Some((mut journal, begun)) = self.0 else {
+        let Some(mut begun) = self.0 else {
             return Ok(());
         };
-        let data = json!({"state": "ended", "begun": begun.seq, "result": masked(&text(result))});
-        write(&mut journal, &data).map(|_| ())
+        let data = json!({
+            "state": "ended",
+            "begun": begun.seq,
+            "out_request_no": begun.out_request_no,
+            "result": masked(&text(result)),
+        });
+        write(&mut begun.journal, &data).map(|_| ())
     }
 }
 
