@@ -486,7 +486,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{StartError, prepare, rabbitmq_options};
-    use crate::app::config::{Config, ServerUrl, Servers};
+    use crate::app::config::{Config, ServerUrl, Servers, replica_name};
 
     #[test]
     fn a_forgetful_ledger_behind_a_real_broker_is_refused() {
@@ -498,6 +498,13 @@ mod tests {
             panic!("it must be refused");
         };
         assert!(problems.to_string().contains("redis.urls"), "{problems}");
+    }
+
+    #[test]
+    fn connections_and_buried_messages_name_the_replica() {
+        let options = rabbitmq_options(&Config::default()).unwrap();
+        let expected = format!("hongbaod {}", replica_name());
+        assert_eq!(options.connection_name, expected);
     }
 
     #[test]
