@@ -61,9 +61,12 @@ pub(super) enum Whose {
 }
 
 impl Supervisor {
-    /// Refuses a server where the user lacks a right.
+    /// Refuses a server where the user lacks a right. A user without the right to MULTI is let through: then
+    /// it is not known, and nothing must be handed over, for it would be done.
     ///
-    /// A user without the rights to MULTI and DISCARD is let through: then it is not known.
+    /// # Errors
+    ///
+    /// [`ConnectError::Ask`] names the command.
     pub(super) async fn check_rights(
         &self,
         connection: &MultiplexedConnection,
